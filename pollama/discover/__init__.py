@@ -1,0 +1,1 @@
+"""Devices: what there is, what it can do, how it is doing."""

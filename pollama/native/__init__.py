@@ -1,0 +1,1 @@
+"""Typed, checked access to llama.cpp and ggml. Imported in child processes only, never in the head."""

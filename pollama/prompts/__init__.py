@@ -1,0 +1,1 @@
+"""Prompt formats, pure: text in, text out."""

@@ -1,0 +1,77 @@
+"""Plans: which part of a model goes where, and what that is expected to cost."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from pollama.types.options import Options
+
+KvType = Literal["f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0", "iq4_nl"]
+SplitMode = Literal["none", "layer", "tensor"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Share:
+    """One device's part of a model. Bytes of weights, KV cache and compute buffers; ``layers`` counts blocks (+1 for the output)."""
+
+    device: str
+    layers: int
+    weight_bytes: int
+    kv_bytes: int
+    compute_bytes: int
+
+    @property
+    def total_bytes(self) -> int:
+        """All bytes on this device."""
+        return self.weight_bytes + self.kv_bytes + self.compute_bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """How one replica is loaded.
+
+    ``context_length`` is tokens per sequence, ``cells`` the KV cells in all: with ``shared_cells`` all sequences draw
+    from them, otherwise each owns ``context_length``. ``tokens_per_second`` is the prediction (0 = none).
+    ``gpu_layers`` -1 = all that fit. ``reason`` says in one sentence why this plan was chosen.
+    """
+
+    shares: tuple[Share, ...]
+    sequences: int
+    context_length: int
+    cells: int
+    shared_cells: bool
+    batch: int
+    gpu_layers: int = -1
+    split: SplitMode = "none"
+    threads: int = 0
+    tokens_per_second: float = 0.0
+    reason: str = ""
+
+    @property
+    def total_bytes(self) -> int:
+        """All bytes on all devices."""
+        return sum(share.total_bytes for share in self.shares)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadSpec:
+    """Everything that a runner process needs to load a model; travels to it as JSON.
+
+    ``engine_devices`` are llama.cpp device names in stage order (empty: CPU only when ``plan.gpu_layers`` is 0).
+    ``environment`` is added to the runner's own (device filters, thread waiting).
+    """
+
+    weights: Path
+    plan: Plan
+    options: Options
+    projectors: tuple[Path, ...] = ()
+    adapters: tuple[Path, ...] = ()
+    kv_type: str = "f16"
+    flash_attention: bool | None = None
+    pooling: bool = False
+    engine_devices: tuple[str, ...] = ()
+    main_gpu: int | None = None
+    cores: tuple[int, ...] = ()
+    environment: dict[str, str] = field(default_factory=dict)

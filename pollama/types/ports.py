@@ -1,0 +1,194 @@
+"""The seams of pollama: what one layer asks of another, as Protocols.
+
+``server.py`` is the only place that knows which class stands behind each of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import BinaryIO, Protocol
+
+from pollama.types.events import Progress
+from pollama.types.generation import Delta, EmbedJob, Finished, GenerateJob, RunnerInfo, RunnerStatus
+from pollama.types.json import Json
+from pollama.types.library import CreateRequest, ModelDescription, ModelListing
+from pollama.types.model import Model, PromptTraits, StoredModel
+from pollama.types.options import Options
+from pollama.types.plans import LoadSpec, Plan
+
+
+class Inspector(Protocol):
+    """Reads the prompt format of a model (``prompts``, handed to ``models``)."""
+
+    def traits(self, stored: StoredModel) -> PromptTraits:
+        """Return mode and capabilities. Never raises for a template that does not parse: it has no capabilities then."""
+        ...
+
+    def check_template(self, text: str) -> None:
+        """Raise TemplateError with Go's text when ``text`` does not parse."""
+        ...
+
+    def detect_template(self, chat_template: str) -> tuple[str, str, list[str]] | None:
+        """Return (name, Go template, stop strings) of the known template nearest to a GGUF's Jinja text."""
+        ...
+
+
+class Library(Protocol):
+    """The model store as the API uses it. Blocking work runs off the event loop inside the implementation."""
+
+    async def resolve(self, name: str) -> Model:
+        """Return the model that ``name`` (as a client sent it) stands for.
+
+        Raises NameRequiredError, InvalidNameError, ModelNotFoundError, StoreError or WeightsError.
+        """
+        ...
+
+    async def list(self) -> Sequence[ModelListing]:
+        """Return all models, most recently modified first; unreadable manifests are skipped."""
+        ...
+
+    async def describe(
+        self, name: str, *, system: str = "", options: dict[str, Json] | None = None
+    ) -> ModelDescription:
+        """Return what /api/show tells of a model. Raises as ``resolve``."""
+        ...
+
+    async def copy(self, source: str, destination: str) -> None:
+        """Copy a manifest. Raises BadRequestError (texts of /api/copy) or ModelNotFoundError."""
+        ...
+
+    async def delete(self, name: str) -> None:
+        """Remove a manifest and the blobs that nothing else uses. Raises as /api/delete."""
+        ...
+
+    def create(self, request: CreateRequest) -> AsyncIterator[Progress]:
+        """Carry out a create; the last record is ``success``. Errors are raised out of the iterator."""
+        ...
+
+    async def has_blob(self, digest: str) -> bool:
+        """Tell whether a blob is stored. Raises BadRequestError ``invalid digest format``."""
+        ...
+
+    def open_upload(self, digest: str) -> AbstractAsyncContextManager[BlobUpload]:
+        """Begin an upload; what is not committed leaves nothing behind."""
+        ...
+
+
+class BlobUpload(Protocol):
+    """A blob on its way into the store."""
+
+    async def write(self, chunk: bytes) -> None:
+        """Append bytes. Raises StoreError when the disk is full."""
+        ...
+
+    async def commit(self) -> None:
+        """Verify the digest and put the blob in place. Raises DigestMismatchError."""
+        ...
+
+
+class Runner(Protocol):
+    """One loaded replica, wherever it lives."""
+
+    @property
+    def info(self) -> RunnerInfo:
+        """Facts fixed at load."""
+        ...
+
+    async def status(self) -> RunnerStatus:
+        """Ask for the current state."""
+        ...
+
+    async def tokenize(self, text: str, *, add_special: bool = False, parse_special: bool = True) -> list[int]:
+        """Return token ids of ``text``."""
+        ...
+
+    async def count_tokens(self, texts: Sequence[str]) -> list[int]:
+        """Return the number of tokens of each text (no BOS added, special tokens recognised) in one round trip."""
+        ...
+
+    async def detokenize(self, tokens: Sequence[int]) -> str:
+        """Return the text of token ids, special tokens included."""
+        ...
+
+    def generate(self, job: GenerateJob) -> AsyncIterator[Delta | Finished]:
+        """Produce one sequence: any number of Delta, then one Finished. Closing the iterator cancels it.
+
+        Raises GenerationError (with a status), PromptTooLongError, FormatError or RunnerDiedError.
+        """
+        ...
+
+    async def embed(self, job: EmbedJob) -> list[list[float]]:
+        """Return one raw vector per input. Raises GenerationError."""
+        ...
+
+    async def close(self) -> None:
+        """End the process and free all it holds; safe to call twice."""
+        ...
+
+    async def wait_closed(self) -> str:
+        """Return when the process has ended, with the reason ("" when ``close`` was called)."""
+        ...
+
+
+class Launcher(Protocol):
+    """Starts runners."""
+
+    async def launch(self, spec: LoadSpec) -> Runner:
+        """Start a runner and wait until it is ready. Cancelling stops it. Raises LoadError with the engine's reason."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeaseRequest:
+    """What a request wants of the scheduler. ``client`` groups requests for fairness (API key or address)."""
+
+    model: Model
+    options: Options
+    keep_alive: float | None = None
+    context_shift: bool = True
+    client: str = ""
+
+
+class Lease(Protocol):
+    """The right to use one replica until it is given back."""
+
+    @property
+    def runner(self) -> Runner:
+        """The replica."""
+        ...
+
+    @property
+    def load_seconds(self) -> float:
+        """Time from the request until the replica was ready."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resident:
+    """One loaded model, for /api/ps. ``expires_at`` is Unix time, or FOREVER."""
+
+    model: Model
+    plan: Plan
+    info: RunnerInfo | None
+    expires_at: float
+    total_bytes: int
+    gpu_bytes: int
+    in_use: int
+
+
+class Scheduler(Protocol):
+    """Decides where and when a request runs."""
+
+    def acquire(self, request: LeaseRequest) -> AbstractAsyncContextManager[Lease]:
+        """Wait for a replica and hold it. Raises QueueFullError, PlacementError, LoadError; cancelling leaves the queue."""
+        ...
+
+    async def unload(self, model: Model) -> None:
+        """Let a model's replicas expire now: idle ones leave at once, busy ones when they are done."""
+        ...
+
+    def residents(self) -> Sequence[Resident]:
+        """Return the loaded models, latest expiry first."""
+        ...

@@ -1,0 +1,77 @@
+"""Requests in pollama's own form: what every dialect is decoded to and ``inference`` carries out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from pollama.types.json import Json
+from pollama.types.messages import Message, Think, Tool
+
+FOREVER = float("inf")
+"""A keep-alive that never runs out."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Format:
+    """``format`` of a request. ``given`` is true even for null and ""; ``value`` is the raw JSON value."""
+
+    given: bool = False
+    value: Json = None
+
+
+@dataclass(slots=True, kw_only=True)
+class GenerationRequest:
+    """What chat and completion requests share.
+
+    ``keep_alive`` is seconds, FOREVER, or None (not stated). ``model`` is the name exactly as sent.
+    ``lenient_think``: drop an unsupported ``think`` instead of refusing it (the Anthropic dialect).
+    """
+
+    model: str
+    options: dict[str, Json] = field(default_factory=dict)
+    keep_alive: float | None = None
+    format: Format = field(default_factory=Format)
+    think: Think = None
+    truncate: bool | None = None
+    shift: bool | None = None
+    logprobs: bool = False
+    top_logprobs: int = 0
+    debug_render_only: bool = False
+    lenient_think: bool = False
+
+
+@dataclass(slots=True, kw_only=True)
+class ChatRequest(GenerationRequest):
+    """A conversation to continue. No messages = load the model, or unload it when ``keep_alive`` is 0."""
+
+    messages: list[Message] = field(default_factory=list)
+    tools: list[Tool] = field(default_factory=list)
+
+
+@dataclass(slots=True, kw_only=True)
+class CompletionRequest(GenerationRequest):
+    """A prompt to complete. An empty prompt = load, or unload when ``keep_alive`` is 0.
+
+    ``context`` None = absent; an empty list suppresses the model's preset messages.
+    """
+
+    prompt: str = ""
+    suffix: str = ""
+    system: str = ""
+    template: str = ""
+    context: list[int] | None = None
+    raw: bool = False
+    images: list[bytes] = field(default_factory=list)
+
+
+@dataclass(slots=True, kw_only=True)
+class EmbedRequest:
+    """Texts to embed. ``normalize`` false returns the engine's raw vectors (the old endpoint)."""
+
+    model: str
+    inputs: list[str] = field(default_factory=list)
+    truncate: bool = True
+    dimensions: int = 0
+    keep_alive: float | None = None
+    options: dict[str, Json] = field(default_factory=dict)
+    normalize: bool = True
