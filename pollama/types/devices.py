@@ -10,7 +10,9 @@ DeviceKind = Literal["cuda", "rocm", "metal", "vulkan", "sycl", "cpu"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Device:
-    """A GPU or a set of CPU cores. Memory in bytes; ``bandwidth`` in bytes/s, ``compute`` in operations/s (0 = unknown).
+    """A GPU or a set of CPU cores.
+
+    Memory in bytes; ``bandwidth`` in bytes/s, ``compute`` in operations/s (0 = unknown).
 
     ``id`` survives restarts (PCI bus id or UUID for a GPU, the core set for a CPU device).
     ``engine_name`` is llama.cpp's own name of it (``CUDA0``); "" for the CPU.

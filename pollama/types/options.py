@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
-from typing import Final
+from typing import Any, Final
 
 from pollama.errors import OptionTypeError
 from pollama.types.json import Json
@@ -53,7 +53,7 @@ class Options:
         Raises OptionTypeError for a value of the wrong JSON type.
         """
         known = {key: value for key, value in values.items() if key in _CONVERTERS and value is not None}
-        converted = {key: _CONVERTERS[key](key, value) for key, value in known.items()}
+        converted: dict[str, Any] = {key: _CONVERTERS[key](key, value) for key, value in known.items()}
         return replace(self, **converted, explicit=self.explicit | converted.keys())
 
     def load_key(self) -> tuple[object, ...]:

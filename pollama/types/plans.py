@@ -14,7 +14,10 @@ SplitMode = Literal["none", "layer", "tensor"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Share:
-    """One device's part of a model. Bytes of weights, KV cache and compute buffers; ``layers`` counts blocks (+1 for the output)."""
+    """One device's part of a model.
+
+    Bytes of weights, KV cache and compute buffers; ``layers`` counts blocks (+1 for the output).
+    """
 
     device: str
     layers: int

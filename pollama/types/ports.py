@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import BinaryIO, Protocol
+from typing import Protocol
 
 from pollama.types.events import Progress
 from pollama.types.generation import Delta, EmbedJob, Finished, GenerateJob, RunnerInfo, RunnerStatus
@@ -23,7 +23,7 @@ class Inspector(Protocol):
     """Reads the prompt format of a model (``prompts``, handed to ``models``)."""
 
     def traits(self, stored: StoredModel) -> PromptTraits:
-        """Return mode and capabilities. Never raises for a template that does not parse: it has no capabilities then."""
+        """Return mode and capabilities. A template that does not parse gives none; nothing is raised."""
         ...
 
     def check_template(self, text: str) -> None:
@@ -182,7 +182,10 @@ class Scheduler(Protocol):
     """Decides where and when a request runs."""
 
     def acquire(self, request: LeaseRequest) -> AbstractAsyncContextManager[Lease]:
-        """Wait for a replica and hold it. Raises QueueFullError, PlacementError, LoadError; cancelling leaves the queue."""
+        """Wait for a replica and hold it; cancelling leaves the queue.
+
+        Raises QueueFullError, PlacementError or LoadError.
+        """
         ...
 
     async def unload(self, model: Model) -> None:
