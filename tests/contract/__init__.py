@@ -1,0 +1,1 @@
+"""Checks against recorded behaviour of Ollama."""
