@@ -1,0 +1,26 @@
+"""Output parsers: from the model's text to content, thinking and tool calls.
+
+Built-in parsers are listed here by the name that a manifest gives; one file per family, which begins
+with the family's wire format.
+"""
+
+from __future__ import annotations
+
+from pollama.prompts.parsers.base import (
+    Output,
+    OutputParser,
+    ParserContext,
+    ParserError,
+    ParserFamily,
+)
+
+PARSERS: dict[str, ParserFamily] = {}
+"""Name in the manifest -> family."""
+
+
+def find_parser(name: str) -> ParserFamily | None:
+    """Return the built-in parser that a manifest names, or None where the name is not known."""
+    return PARSERS.get(name)
+
+
+__all__ = ["PARSERS", "Output", "OutputParser", "ParserContext", "ParserError", "ParserFamily", "find_parser"]

@@ -1,0 +1,63 @@
+"""What every output parser is: the Protocol, its result, its error, and how it is made."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from pollama.errors import PollamaError
+from pollama.types.messages import Message, Think, Tool, ToolCall
+
+
+@dataclass(slots=True, kw_only=True)
+class Output:
+    """What one call of a parser released; any of the fields may be empty."""
+
+    content: str = ""
+    thinking: str = ""
+    tool_calls: list[ToolCall] = field(default_factory=list)
+
+    def __bool__(self) -> bool:
+        return bool(self.content or self.thinking or self.tool_calls)
+
+
+class ParserError(PollamaError):
+    """The model's text breaks its own format; ``partial`` is what had been recognised in the same call."""
+
+    def __init__(self, message: str, partial: Output | None = None) -> None:
+        super().__init__(message)
+        self.partial = partial or Output()
+
+
+class OutputParser(Protocol):
+    """Splits the text of one answer into content, thinking and tool calls, as it arrives."""
+
+    def feed(self, text: str, *, done: bool = False) -> Output:
+        """Take the next part of the text; ``done`` says that it is the last (it may be empty). Raises ParserError."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParserContext:
+    """What a built-in parser may know of the request.
+
+    ``last_message`` is the last message of the conversation (a prefill when its role is assistant).
+    """
+
+    tools: Sequence[Tool] = ()
+    last_message: Message | None = None
+    think: Think = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParserFamily:
+    """A built-in parser as the registry lists it.
+
+    ``preserved`` are the special tokens that the engine must print as text for this parser.
+    """
+
+    make: Callable[[ParserContext], OutputParser]
+    tools: bool
+    thinking: bool
+    preserved: tuple[str, ...] = ()
