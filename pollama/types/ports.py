@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol
@@ -112,7 +112,7 @@ class Runner(Protocol):
         """Return the text of token ids, special tokens included."""
         ...
 
-    def generate(self, job: GenerateJob) -> AsyncIterator[Delta | Finished]:
+    def generate(self, job: GenerateJob) -> AsyncGenerator[Delta | Finished, None]:
         """Produce one sequence: any number of Delta, then one Finished. Closing the iterator cancels it.
 
         Raises GenerationError (with a status), PromptTooLongError, FormatError or RunnerDiedError.
