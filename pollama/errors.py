@@ -13,6 +13,10 @@ class PollamaError(Exception):
     status = 500
 
 
+class ConfigError(PollamaError):
+    """A setting is wrong; the text names the file and the key."""
+
+
 class BadRequestError(PollamaError):
     """The request cannot be served as it is."""
 
