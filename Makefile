@@ -8,10 +8,10 @@
 #   make docs      the generated parts of docs/
 #   make lock      the lock files (needs uv)
 #
-# ENGINE_FLAGS are the CMake flags of the engine's build. CUDA is added where nvcc is on the PATH.
+# ENGINE_FLAGS are the CMake flags of the engine's build. CUDA is added where nvcc and nvidia-smi are on the PATH.
 
 PYTHON ?= python3
-ENGINE_FLAGS ?= -DGGML_RPC=on $(if $(shell command -v nvcc),-DGGML_CUDA=on)
+ENGINE_FLAGS ?= -DGGML_RPC=on $(and $(shell which nvcc),$(shell which nvidia-smi),-DGGML_CUDA=on)
 
 VENV := .venv
 BIN := $(VENV)/bin
