@@ -139,3 +139,7 @@ class CanceledError(PollamaError):
 
     def __init__(self) -> None:
         super().__init__("request canceled")
+
+
+class ListenError(PollamaError):
+    """The server cannot listen where it was told to."""

@@ -1,0 +1,147 @@
+"""Composition: builds everything from one Config, serves, and stops it in order.
+
+This is the only place that knows which class stands behind each port.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import logging
+import signal
+import socket
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any, Final
+
+from aiohttp import web
+
+from pollama import __version__, logs
+from pollama.api.app import create_app
+from pollama.api.services import Services
+from pollama.clock import SystemClock
+from pollama.config import Config
+from pollama.discover.devices import discover
+from pollama.errors import ListenError
+from pollama.inference import Inference
+from pollama.models.library import ModelLibrary
+from pollama.prompts.inspector import PromptInspector
+from pollama.runners.process import LocalLauncher
+from pollama.scheduler.policy import Policy
+from pollama.scheduler.scheduler import ModelScheduler
+
+_log = logging.getLogger(__name__)
+
+_BACKLOG: Final = 1024
+_DRAIN_SECONDS: Final = 5.0
+"""How long answers that are under way may go on after the server was told to stop."""
+
+
+def serve(config: Config) -> None:
+    """Serve until SIGINT or SIGTERM. Raises ListenError, StoreError and ConfigError before the first request."""
+    logs.configure(config.log_level)
+    with contextlib.suppress(KeyboardInterrupt):
+        _run(_serve(config))
+
+
+def _run(main: Any) -> None:
+    try:
+        import uvloop  # noqa: PLC0415  (not on every platform)
+    except ImportError:
+        asyncio.run(main)
+    else:
+        uvloop.run(main)
+
+
+async def _serve(config: Config) -> None:
+    listener = listen(config)
+    stopping = _stop_signals()
+    with listener:
+        async with application(config, listener) as app:
+            runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=_DRAIN_SECONDS)
+            await runner.setup()
+            try:
+                await web.SockSite(runner, listener, backlog=_BACKLOG).start()
+                _log.info("Listening on %s (version %s)", _address(listener), __version__)
+                await stopping.wait()
+                _log.info("stopping")
+            finally:
+                await runner.cleanup()
+
+
+@contextlib.asynccontextmanager
+async def application(config: Config, listener: socket.socket) -> AsyncIterator[web.Application]:
+    """Build the application behind ``listener`` and everything below it; stop all of it at the end."""
+    clock = SystemClock()
+    library = ModelLibrary(config.models, PromptInspector(go_template=config.go_template))
+    await library.open(prune=not config.no_prune)
+    launcher = LocalLauncher(config.environ, load_timeout=config.load_timeout)
+    scheduler = ModelScheduler(policy(config), launcher, functools.partial(discover, config), clock)
+    await scheduler.start()
+    try:
+        inference = Inference(library, scheduler, clock, cloud_disabled=config.cloud_disabled)
+        yield create_app(
+            Services(
+                inference=inference,
+                library=library,
+                scheduler=scheduler,
+                listen_host=listener.getsockname()[0],
+                origins=config.origins,
+                cloud_disabled=config.cloud_disabled,
+                cloud_source=config.cloud_disabled_source,
+                default_keep_alive=config.keep_alive,
+            )
+        )
+    finally:
+        await scheduler.close()
+
+
+def policy(config: Config) -> Policy:
+    """Return what the scheduler is told to obey."""
+    return Policy(
+        max_queue=config.max_queue,
+        max_loaded=config.max_loaded_models,
+        num_parallel=config.num_parallel,
+        keep_alive=config.keep_alive,
+        num_ctx=config.context_length,
+        kv_type=config.kv_cache_type.lower() or "f16",
+        flash_attention=config.flash_attention,
+        spread=config.sched_spread,
+        gpu_overhead=config.gpu_overhead,
+    )
+
+
+def listen(config: Config) -> socket.socket:
+    """Bind the configured address. Raises ListenError with the text that users of a Go server know."""
+    host, port = config.host.host, config.host.port_number
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        listener = socket.socket(family, kind, protocol)
+    except OSError as error:
+        raise ListenError(f"listen tcp: lookup {host}: {error.strerror or error}") from error
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(_BACKLOG)
+    except OSError as error:
+        listener.close()
+        reason = (error.strerror or str(error)).lower()
+        raise ListenError(f"listen tcp {config.host.netloc}: bind: {reason}") from error
+    listener.setblocking(False)
+    return listener
+
+
+def _address(listener: socket.socket) -> str:
+    host, port, *_ = listener.getsockname()
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _stop_signals() -> asyncio.Event:
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stopping.set)
+    return stopping
