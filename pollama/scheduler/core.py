@@ -1,0 +1,331 @@
+"""All decisions of the scheduler: a plain state machine without waiting, input, output or a clock.
+
+``handle`` records one event and then goes through the waiting tickets, in the order of the fair queue, with the one
+decision tree there is:
+
+ 1. a ready replica serves the ticket, has a free sequence and is not claimed by a ticket before it: **grant**;
+ 2. a replica that serves it exists but loads, is full or is claimed: wait for it;
+ 3. a ticket with the same needs is being provided for: wait with it;
+ 4. the reading of free memory is old: **survey**, wait;
+ 5. it fits nowhere, even if everything else left: **refuse**, with the numbers;
+ 6. it fits beside what is there (other options of the same model must have left): **load**;
+ 7. it fits once others have left: **unload** the idle ones of them, claim the busy ones, which take no new requests
+    until they are idle; keep the memory for the ticket; wait;
+ 8. tickets before it have claimed what it needs: wait.
+
+After that: a ticket that has just come and found too many waiting is **refused**, idle replicas whose keep-alive has
+run out and loads that nobody waits for any more are **unloaded**.
+
+A replica serves everybody who was waiting when it became ready before it makes room for another, so that models (or
+options) that take turns on a small device do not swap for every request; and nobody waits for ever, since later
+tickets stand behind the claim.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import assert_never
+
+from pollama.errors import CanceledError, PlacementError, PollamaError, QueueFullError
+from pollama.scheduler import events
+from pollama.scheduler.capacity import context_lengths
+from pollama.scheduler.events import Command, Event
+from pollama.scheduler.loading import load_spec
+from pollama.scheduler.placement import Refusal, place
+from pollama.scheduler.policy import Policy
+from pollama.scheduler.queue import FairQueue
+from pollama.scheduler.residency import Memory, departure_order, has_expired, next_deadline, set_deadline
+from pollama.scheduler.state import Replica, Ticket, model_key
+from pollama.types.model import Model
+from pollama.types.plans import Plan
+
+_MODELS_PER_GPU = 3
+
+
+class Core:
+    """The state of the scheduler. Not thread-safe; nothing in it waits."""
+
+    def __init__(self, policy: Policy) -> None:
+        self._policy = policy
+        self._memory = Memory(policy)
+        self._queue = FairQueue()
+        self._replicas: dict[int, Replica] = {}
+        self._leases: dict[int, int] = {}
+        self._loads = 0
+        self._now = 0.0
+        self._wake_at = float("inf")
+        self._read_at: float | None = None
+        self._reading_is_old = False
+        self._surveying = False
+        self._closed = False
+        self._commands: list[Command] = []
+        self._round = _Round()
+
+    @property
+    def replicas(self) -> Collection[Replica]:
+        """The loads that take memory now, in whatever state."""
+        return self._replicas.values()
+
+    @property
+    def waiting(self) -> int:
+        """Number of tickets in the queue."""
+        return len(self._queue)
+
+    def memory_use(self, replica: Replica) -> tuple[int, int]:
+        """Return the bytes that a replica takes in all, and on GPUs."""
+        return self._memory.use(replica)
+
+    def handle(self, event: Event, now: float) -> list[Command]:
+        """Take in one event at the monotonic time ``now`` and return what is to be done."""
+        self._now = now
+        self._commands = []
+        self._record(event)
+        self._advance()
+        return self._commands
+
+    def _record(self, event: Event) -> None:
+        match event:
+            case events.Wanted(ticket, request):
+                self._queue.push(ticket, request)
+            case events.Left(ticket):
+                self._leave(ticket)
+            case events.Expired(model):
+                self._expire(model)
+            case events.Loaded(number, info):
+                replica = self._replicas[number]
+                if replica.state == "loading":
+                    replica.state, replica.info, replica.newest_waiter = "ready", info, self._queue.newest()
+                self._reading_is_old = True
+            case events.LoadFailed(number, error):
+                self._fail(self._replicas.pop(number), error)
+            case events.Unloaded(number) | events.ReplicaExited(number):
+                self._replicas.pop(number, None)
+                self._reading_is_old = True
+            case events.DevicesChanged(devices):
+                self._memory.read(devices, self.replicas)
+                self._read_at, self._reading_is_old, self._surveying = self._now, False, False
+            case events.Elapsed():
+                self._wake_at = float("inf")
+            case events.Closed():
+                self._close()
+            case _:
+                assert_never(event)
+
+    def _leave(self, ticket: int) -> None:
+        self._queue.drop(ticket)
+        replica = self._replicas.get(self._leases.pop(ticket, 0))
+        if replica is None:
+            return
+        replica.leases.remove(ticket)
+        if not replica.leases:
+            set_deadline(replica, self._now)
+
+    def _expire(self, model: Model) -> None:
+        for replica in self.replicas:
+            if replica.key == model_key(model):
+                replica.keep_alive = 0
+                replica.expires_at = self._now
+
+    def _fail(self, replica: Replica, error: PollamaError) -> None:
+        for ticket in self._queue.ordered():
+            if self._serves(replica, ticket):
+                self._refuse(ticket, error)
+
+    def _close(self) -> None:
+        self._closed = True
+        for replica in self.replicas:
+            if replica.state != "unloading":
+                self._unload(replica, "the server stops")
+
+    def _advance(self) -> None:
+        self._round = _Round()
+        for ticket in self._queue.ordered():
+            self._grant_from_fresh(ticket)
+        for ticket in self._queue.ordered():
+            self._decide(ticket)
+        self._shed()
+        self._retire()
+        self._set_alarm()
+
+    def _grant_from_fresh(self, ticket: Ticket) -> None:
+        """Serve those for whom a replica was loaded, before anybody may claim it."""
+        for replica in self.replicas:
+            if replica.has_room and ticket.id <= replica.newest_waiter and self._serves(replica, ticket):
+                self._grant(ticket, replica)
+                return
+
+    def _decide(self, ticket: Ticket) -> None:
+        """Go through the decision tree of the module's docstring for one waiting ticket."""
+        if self._closed:
+            self._refuse(ticket, CanceledError())
+            return
+        serving = [replica for replica in self.replicas if self._serves(replica, ticket)]
+        free = [replica for replica in serving if replica.has_room and replica not in self._round.claimed]
+        if free:  # 1
+            self._grant(ticket, min(free, key=lambda replica: len(replica.leases)))
+        elif serving:  # 2
+            if any(replica.state == "loading" for replica in serving):
+                self._round.provide_for(ticket)
+        elif ticket.target in self._round.targets:  # 3
+            pass
+        elif self._needs_survey():  # 4
+            self._round.provide_for(ticket)
+            self._survey()
+        else:
+            self._find_room(ticket)
+
+    def _find_room(self, ticket: Ticket) -> None:
+        ideal = self._place(ticket, [])
+        if isinstance(ideal, Refusal):  # 5
+            self._refuse(ticket, PlacementError(ideal.reason))
+            return
+        rivals = [replica for replica in self.replicas if replica.key == ticket.key and replica.state != "unloading"]
+        plan = None if rivals else self._plan_beside(ticket, ideal, self.replicas)
+        if plan is not None:  # 6
+            self._round.provide_for(ticket)
+            self._load(ticket, plan)
+            return
+        room = self._room_without_others(ticket, ideal, rivals)
+        if room is not None:  # 7
+            self._round.provide_for(ticket)
+            self._clear(*room)
+        # 8: what it needs belongs to tickets before it
+
+    def _room_without_others(
+        self, ticket: Ticket, ideal: Plan, rivals: list[Replica]
+    ) -> tuple[Plan, list[Replica]] | None:
+        """Return a plan and the fewest replicas that must leave for it, those that are hurt least first."""
+        staying = [replica for replica in self.replicas if replica.state != "unloading" and replica not in rivals]
+        plan = self._plan_beside(ticket, ideal, staying)
+        victims: list[Replica] = []
+        for victim in departure_order(staying):
+            if plan is not None:
+                break
+            victims.append(victim)
+            plan = self._plan_beside(ticket, ideal, [replica for replica in staying if replica not in victims])
+        if plan is None:
+            return None
+        for victim in reversed(victims[:-1]):
+            spared = [other for other in victims if other is not victim]
+            without = self._plan_beside(ticket, ideal, [replica for replica in staying if replica not in spared])
+            if without is not None:
+                plan, victims = without, spared
+        return plan, [*rivals, *victims]
+
+    def _plan_beside(self, ticket: Ticket, ideal: Plan, staying: Collection[Replica]) -> Plan | None:
+        """Return a plan as good as ``ideal`` that leaves ``staying`` and what is kept for others where they are."""
+        if len(staying) + len(self._round.kept) >= self._most_loaded():
+            return None
+        plan = self._place(ticket, [*(replica.plan for replica in staying), *self._round.kept])
+        if isinstance(plan, Refusal) or plan.gpu_layers < ideal.gpu_layers:
+            return None
+        return plan if plan.context_length == ideal.context_length else None
+
+    def _place(self, ticket: Ticket, plans: list[Plan]) -> Plan | Refusal:
+        request = ticket.request
+        return place(request.model, request.options, self._memory.spaces(plans), self._policy)
+
+    def _clear(self, plan: Plan, leaving: list[Replica]) -> None:
+        self._round.kept.append(plan)
+        for replica in leaving:
+            if replica.is_idle:
+                self._unload(replica, "another model needs its place")
+            else:
+                self._round.claimed.append(replica)
+
+    def _grant(self, ticket: Ticket, replica: Replica) -> None:
+        if ticket.request.keep_alive is not None:
+            replica.keep_alive = ticket.request.keep_alive
+        replica.leases.add(ticket.id)
+        self._leases[ticket.id] = replica.id
+        self._queue.serve(ticket)
+        self._commands.append(events.Grant(ticket.id, replica.id))
+
+    def _refuse(self, ticket: Ticket, error: PollamaError) -> None:
+        self._queue.drop(ticket.id)
+        self._commands.append(events.Refuse(ticket.id, error))
+
+    def _load(self, ticket: Ticket, plan: Plan) -> None:
+        request = ticket.request
+        self._loads += 1
+        mapped = sum(_mapped_bytes(replica) for replica in self.replicas)
+        keep_alive = self._policy.keep_alive if request.keep_alive is None else request.keep_alive
+        self._replicas[self._loads] = Replica(
+            self._loads, request.model, request.options, plan, keep_alive, last_used=self._now
+        )
+        spec = load_spec(request.model, request.options, plan, self._memory.devices, self._policy, mapped_bytes=mapped)
+        self._commands.append(events.Load(self._loads, spec))
+
+    def _unload(self, replica: Replica, reason: str) -> None:
+        replica.state = "unloading"
+        self._commands.append(events.Unload(replica.id, reason))
+
+    def _needs_survey(self) -> bool:
+        """Tell whether memory must be read before a load; not while loads or unloads would blur the reading."""
+        if self._surveying or self._read_at is None:
+            return True
+        if any(replica.state != "ready" for replica in self.replicas):
+            return False
+        return self._reading_is_old or self._now - self._read_at > self._policy.reading_lifetime
+
+    def _survey(self) -> None:
+        if not self._surveying:
+            self._surveying = True
+            self._commands.append(events.Survey())
+
+    def _shed(self) -> None:
+        """Refuse a newcomer when more tickets wait than may; those that are provided for do not count."""
+        waiting = [ticket for ticket in self._queue.ordered() if ticket.id not in self._round.provided]
+        for ticket in waiting:
+            if not ticket.admitted and len(waiting) > self._policy.max_queue:
+                self._refuse(ticket, QueueFullError())
+        for ticket in self._queue.ordered():
+            ticket.admitted = True
+
+    def _retire(self) -> None:
+        for replica in self.replicas:
+            if replica.is_idle and replica.expires_at is None:
+                set_deadline(replica, self._now)
+            if has_expired(replica, self._now):
+                self._unload(replica, "its keep-alive has run out")
+            elif replica.state == "loading" and not self._is_awaited(replica):
+                self._unload(replica, "nobody waits for it any more")
+
+    def _is_awaited(self, replica: Replica) -> bool:
+        return any(self._serves(replica, ticket) for ticket in self._queue.ordered())
+
+    def _set_alarm(self) -> None:
+        deadline = next_deadline(self.replicas)
+        if deadline != self._wake_at and deadline != float("inf"):
+            self._wake_at = deadline
+            self._commands.append(events.Wake(deadline))
+
+    def _serves(self, replica: Replica, ticket: Ticket) -> bool:
+        request = ticket.request
+        lengths = context_lengths(request.model, request.options, self._policy, self._memory.devices)
+        return replica.serves(ticket, lengths[0])
+
+    def _most_loaded(self) -> int:
+        gpus = sum(1 for device in self._memory.devices if device.is_gpu)
+        return self._policy.max_loaded or _MODELS_PER_GPU * max(1, gpus)
+
+
+class _Round:
+    """What one pass over the queue has promised so far."""
+
+    def __init__(self) -> None:
+        self.provided: set[int] = set()
+        self.targets: set[tuple[object, ...]] = set()
+        self.claimed: list[Replica] = []
+        self.kept: list[Plan] = []
+
+    def provide_for(self, ticket: Ticket) -> None:
+        """Note that something is under way for the first ticket of a target; the others wait behind it."""
+        if ticket.target not in self.targets:
+            self.targets.add(ticket.target)
+            self.provided.add(ticket.id)
+
+
+def _mapped_bytes(replica: Replica) -> int:
+    spec = replica.model.stored.spec
+    return spec.file_bytes if spec is not None and replica.options.use_mmap else 0

@@ -1,0 +1,157 @@
+"""How many bytes a model takes, from the facts of its weights. Pure arithmetic, no I/O.
+
+The formulas follow what llama.cpp allocates: weights as stored, one K and one V row per cell and attention block,
+a state per sequence and recurrent block, and compute buffers for one micro-batch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from pollama.scheduler.policy import MIB
+from pollama.types.model import Model, ModelSpec
+from pollama.types.plans import KvType
+
+_BITS_PER_ELEMENT: Final[dict[KvType, float]] = {
+    "f32": 32,
+    "f16": 16,
+    "bf16": 16,
+    "q8_0": 8.5,
+    "q5_1": 6,
+    "q5_0": 5.5,
+    "q4_1": 5,
+    "q4_0": 4.5,
+    "iq4_nl": 4.5,
+}
+"""Including the scales: ggml stores 32 elements per block."""
+
+_CELL_PADDING: Final = 256
+"""llama.cpp rounds the cells of a cache up to a multiple of this."""
+
+_DENSE_EVERY: Final = {
+    "cohere2": 4,
+    "exaone4": 4,
+    "gemma-embedding": 6,
+    "gemma2": 2,
+    "gemma3": 6,
+    "gemma3n": 5,
+    "gpt-oss": 2,
+    "llama4": 4,
+}
+"""In these architectures all blocks but every n-th see only the sliding window and keep only its cells."""
+
+_RECURRENT_STATE_WIDTH: Final = 128 + 4
+"""Elements of recurrent and convolution state per inner channel; the inner width is twice the embedding."""
+
+_FIXED_COMPUTE: Final = 16 * MIB
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CacheShape:
+    """The size of a replica's context. ``context_length`` and ``batch`` in tokens, ``cells`` over all sequences."""
+
+    context_length: int
+    sequences: int
+    shared_cells: bool
+    cells: int
+    batch: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Footprint:
+    """Bytes of one model with one cache shape.
+
+    ``weights`` and ``kv`` have one entry per block and one more for the output; ``compute`` is needed on every device
+    that holds a block, ``logits`` where the output is. ``attached`` (projectors and adapters) lies with the first
+    block on a GPU, ``embedding`` always in the memory of the machine.
+    """
+
+    weights: tuple[int, ...]
+    kv: tuple[int, ...]
+    compute: int
+    logits: int
+    attached: int
+    embedding: int
+
+    @property
+    def total(self) -> int:
+        """Bytes on a single device."""
+        return sum(self.weights) + sum(self.kv) + self.compute + self.logits + self.attached + self.embedding
+
+
+def footprint(model: Model, shape: CacheShape, kv_type: KvType, *, flash_attention: bool) -> Footprint:
+    """Return what ``model`` takes. ``model.stored.spec`` must be known."""
+    spec = model.stored.spec
+    if spec is None:
+        raise ValueError(f"{model.stored.short_name} has no weights")
+    return Footprint(
+        weights=(*spec.layer_bytes, _output_bytes(spec)),
+        kv=(*kv_bytes(spec, shape, kv_type), 0),
+        compute=compute_bytes(spec, shape, flash_attention=flash_attention),
+        logits=4 * spec.vocabulary_length * shape.batch if generates(model) else 0,
+        attached=max(0, model.stored.size - spec.file_bytes),
+        embedding=spec.input_bytes,
+    )
+
+
+def generates(model: Model) -> bool:
+    """Tell a model that produces text from one that only embeds."""
+    return "completion" in model.capabilities or "embedding" not in model.capabilities
+
+
+def kv_bytes(spec: ModelSpec, shape: CacheShape, kv_type: KvType) -> tuple[int, ...]:
+    """Return the cache bytes of each block: rows for the cells it keeps, or a recurrent state per sequence."""
+    row_bits = _BITS_PER_ELEMENT[kv_type] * (spec.key_length + spec.value_length)
+    dense, sliding = _dense_cells(shape), _sliding_cells(spec, shape)
+    state = _recurrent_state_bytes(spec) * shape.sequences
+    return tuple(
+        int((sliding if _slides(spec, block) else dense) * heads * row_bits / 8) if heads else state
+        for block, heads in enumerate(spec.head_count_kv)
+    )
+
+
+def compute_bytes(spec: ModelSpec, shape: CacheShape, *, flash_attention: bool) -> int:
+    """Return the scratch memory of one batch without the logits: activations and the attention mask.
+
+    Without flash attention the scores of all heads are kept at once.
+    """
+    width = 6 * spec.embedding_length + 3 * (spec.feed_forward_length or 4 * spec.embedding_length)
+    visible = shape.cells if shape.shared_cells else shape.context_length
+    scores = 0 if flash_attention else 4 * visible * spec.head_count
+    return shape.batch * (4 * width + 6 * visible + scores) + _FIXED_COMPUTE
+
+
+def _dense_cells(shape: CacheShape) -> int:
+    streams = _streams(shape)
+    return streams * _padded(-(-shape.cells // streams))
+
+
+def _sliding_cells(spec: ModelSpec, shape: CacheShape) -> int:
+    """Return the cells of a sliding-window block: the window of each sequence and room for one batch per stream."""
+    streams = _streams(shape)
+    windows = spec.sliding_window * (shape.sequences // streams)
+    return min(_dense_cells(shape), streams * _padded(windows + shape.batch))
+
+
+def _slides(spec: ModelSpec, block: int) -> bool:
+    every = _DENSE_EVERY.get(spec.architecture, 0) if spec.sliding_window else 0
+    return every > 0 and block % every < every - 1
+
+
+def _streams(shape: CacheShape) -> int:
+    return 1 if shape.shared_cells else shape.sequences
+
+
+def _output_bytes(spec: ModelSpec) -> int:
+    """Return the bytes behind the last block; a model without an output matrix uses a copy of the embedding."""
+    tied = spec.output_bytes * 8 < spec.input_bytes
+    return spec.output_bytes + spec.input_bytes if tied else spec.output_bytes
+
+
+def _recurrent_state_bytes(spec: ModelSpec) -> int:
+    return 4 * 2 * spec.embedding_length * _RECURRENT_STATE_WIDTH if spec.recurrent else 0
+
+
+def _padded(cells: int) -> int:
+    return -(-cells // _CELL_PADDING) * _CELL_PADDING

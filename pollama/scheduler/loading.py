@@ -1,0 +1,69 @@
+"""From a plan to what a runner process is told."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import Final
+
+from pollama.scheduler.estimate import generates
+from pollama.scheduler.policy import GIB, Policy
+from pollama.types.devices import Device
+from pollama.types.model import Model, ModelSpec
+from pollama.types.options import Options
+from pollama.types.plans import LoadSpec, Plan
+
+_HOST_RESERVE: Final = 8 * GIB
+_FITS_SHARE: Final = 0.8
+
+
+def load_spec(
+    model: Model, options: Options, plan: Plan, devices: Sequence[Device], policy: Policy, *, mapped_bytes: int
+) -> LoadSpec:
+    """Return the load of ``plan``. ``mapped_bytes`` are the weights of other replicas that are mapped from disk."""
+    stored = model.stored
+    if stored.weights is None or stored.spec is None:
+        raise ValueError(f"{stored.short_name} has no weights")
+    used = _devices_of(plan, devices)
+    gpus = [device for device in used if device.is_gpu]
+    host = next((device for device in devices if not device.is_gpu), None)
+    cpu = next((device for device in used if not device.is_gpu), host)
+    mmap = options.use_mmap
+    if mmap is None:
+        mmap = maps_weights(stored.spec, plan, gpus, host, mapped_bytes)
+    return LoadSpec(
+        weights=stored.weights,
+        plan=plan,
+        options=replace(options, use_mmap=mmap),
+        projectors=stored.projectors,
+        adapters=stored.adapters,
+        kv_type=policy.kv_type,
+        flash_attention=policy.flash_attention,
+        pooling=not generates(model),
+        engine_devices=tuple(device.engine_name for device in gpus),
+        main_gpu=0 if len(gpus) == 1 else options.main_gpu,
+        cores=cpu.cores if cpu else (),
+    )
+
+
+def maps_weights(spec: ModelSpec, plan: Plan, gpus: Sequence[Device], host: Device | None, mapped_bytes: int) -> bool:
+    """Tell whether the weights are mapped from the file instead of read into memory, when nobody has chosen.
+
+    Not on the CPU alone, not for a partial offload on Metal, and not where a model that fits discrete GPUs would push
+    the page cache of a machine that is short of memory.
+    """
+    if not gpus:
+        return False
+    if any(gpu.kind == "metal" for gpu in gpus):
+        return plan.gpu_layers > spec.layer_count
+    if any(gpu.integrated for gpu in gpus) or host is None:
+        return True
+    fits = plan.total_bytes <= _FITS_SHARE * sum(gpu.free_bytes for gpu in gpus)
+    reserve = max(_HOST_RESERVE, host.total_bytes // 10)
+    return not (fits and host.free_bytes < spec.file_bytes + mapped_bytes + reserve)
+
+
+def _devices_of(plan: Plan, devices: Iterable[Device]) -> list[Device]:
+    """Return the devices that hold blocks, in stage order."""
+    by_id = {device.id: device for device in devices}
+    return [by_id[share.device] for share in plan.shares if share.layers and share.device in by_id]

@@ -1,0 +1,94 @@
+"""What is in memory: bytes that are free on the devices, who may leave first, and when."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from pollama.scheduler.placement import Space
+from pollama.scheduler.policy import Policy
+from pollama.scheduler.state import Replica
+from pollama.types.devices import Device
+from pollama.types.generation import BufferUse
+from pollama.types.plans import Plan
+
+
+class Memory:
+    """The last reading of the devices, brought forward by the plans that came and went since.
+
+    What other programs use is what was in use at the reading beyond the plans of the replicas that were ready.
+    """
+
+    def __init__(self, policy: Policy) -> None:
+        self._policy = policy
+        self.devices: tuple[Device, ...] = ()
+        self._ours: dict[str, int] = {}
+
+    def read(self, devices: Sequence[Device], replicas: Iterable[Replica]) -> None:
+        """Take a new reading; ready ``replicas`` are contained in what it says is used."""
+        self.devices = tuple(devices)
+        self._ours = planned_bytes(replica.plan for replica in replicas if replica.state != "loading")
+
+    def spaces(self, plans: Iterable[Plan]) -> list[Space]:
+        """Return what is free on every device beside ``plans``."""
+        taken = planned_bytes(plans)
+        return [Space(device, self._usable(device) - taken.get(device.id, 0)) for device in self.devices]
+
+    def use(self, replica: Replica) -> tuple[int, int]:
+        """Return a replica's bytes in all and on GPUs: as the engine reports them, else as planned.
+
+        As in Ollama, a model whose layers are all offloaded counts as a whole on the GPU.
+        """
+        info = replica.info
+        if info is None or not info.buffers:
+            gpus = {device.id for device in self.devices if device.is_gpu}
+            shares = replica.plan.shares
+            return replica.plan.total_bytes, sum(share.total_bytes for share in shares if share.device in gpus)
+        total = sum(map(_buffer_bytes, info.buffers))
+        if 0 < info.layers_total <= info.layers_offloaded:
+            return total, total
+        return total, sum(_buffer_bytes(buffer) for buffer in info.buffers if not _is_host_buffer(buffer.device))
+
+    def _usable(self, device: Device) -> int:
+        margin = self._policy.gpu_overhead + self._policy.gpu_margin if device.is_gpu else self._policy.host_margin
+        without_ours = device.free_bytes + self._ours.get(device.id, 0)
+        return min(device.capacity_bytes, without_ours) - margin
+
+
+def planned_bytes(plans: Iterable[Plan]) -> dict[str, int]:
+    """Return the bytes of ``plans`` by device."""
+    taken: dict[str, int] = {}
+    for plan in plans:
+        for share in plan.shares:
+            taken[share.device] = taken.get(share.device, 0) + share.total_bytes
+    return taken
+
+
+def departure_order(replicas: Iterable[Replica]) -> list[Replica]:
+    """Return who leaves first when room is needed: idle before busy, least recently used first."""
+    return sorted(replicas, key=lambda replica: (not replica.is_idle, replica.last_used, replica.id))
+
+
+def _buffer_bytes(buffer: BufferUse) -> int:
+    return buffer.weights + buffer.kv + buffer.compute
+
+
+def _is_host_buffer(name: str) -> bool:
+    """Tell ggml's buffers in the memory of the machine from those on a GPU."""
+    return name.startswith(("CPU", "BLAS")) or name.endswith("_Host") or not name
+
+
+def set_deadline(replica: Replica, now: float) -> None:
+    """Start the keep-alive of a replica that has become idle."""
+    replica.last_used = now
+    replica.expires_at = now + replica.keep_alive
+
+
+def has_expired(replica: Replica, now: float) -> bool:
+    """Tell whether an idle replica has outstayed its keep-alive."""
+    return replica.is_idle and replica.expires_at is not None and replica.expires_at <= now
+
+
+def next_deadline(replicas: Iterable[Replica]) -> float:
+    """Return when the next idle replica expires; infinity when none does."""
+    deadlines = (replica.expires_at for replica in replicas if replica.is_idle and replica.expires_at is not None)
+    return min(deadlines, default=float("inf"))

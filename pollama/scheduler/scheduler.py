@@ -1,0 +1,177 @@
+"""The asyncio shell around the scheduler's core: feeds it events and carries out its commands.
+
+Every command that takes time becomes a task that ends in another event. One task owns a replica's process from its
+start to its end, so nothing can be left behind.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from pollama.clock import Clock
+from pollama.errors import LoadError
+from pollama.scheduler import events
+from pollama.scheduler.core import Core
+from pollama.scheduler.events import Command, Event
+from pollama.scheduler.policy import Policy
+from pollama.scheduler.state import Replica
+from pollama.types.devices import Device
+from pollama.types.model import Model
+from pollama.types.plans import LoadSpec
+from pollama.types.ports import Launcher, Lease, LeaseRequest, Resident, Runner
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class ReplicaLease:
+    """A replica in use. ``load_seconds`` is the time from the request until the grant."""
+
+    runner: Runner
+    load_seconds: float
+
+
+class ModelScheduler:
+    """Implements the ``Scheduler`` port for the replicas that ``launcher`` starts on ``devices``.
+
+    ``devices`` reads all devices with their free memory; it is asked before loads.
+    """
+
+    def __init__(
+        self, policy: Policy, launcher: Launcher, devices: Callable[[], Awaitable[Sequence[Device]]], clock: Clock
+    ) -> None:
+        self._core = Core(policy)
+        self._launcher = launcher
+        self._devices = devices
+        self._clock = clock
+        self._tickets = itertools.count(1)
+        self._waiters: dict[int, asyncio.Future[Runner]] = {}
+        self._runners: dict[int, Runner] = {}
+        self._lives: dict[int, asyncio.Task[Event]] = {}
+        self._tasks: set[asyncio.Task[Event]] = set()
+        self._reading: Sequence[Device] = ()
+        self._alarm: asyncio.TimerHandle | None = None
+
+    async def start(self) -> None:
+        """Read the devices for the first time. Raises what the reading raises."""
+        self._reading = await self._devices()
+        self._feed(events.DevicesChanged(self._reading))
+
+    async def close(self) -> None:
+        """Refuse who waits, unload everything and return when all processes have ended."""
+        self._feed(events.Closed())
+        if self._alarm is not None:
+            self._alarm.cancel()
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+
+    @asynccontextmanager
+    async def acquire(self, request: LeaseRequest) -> AsyncIterator[Lease]:
+        """Wait for a replica and hold it. Raises QueueFullError, PlacementError, LoadError or CanceledError."""
+        ticket = next(self._tickets)
+        begun = self._clock.monotonic()
+        granted: asyncio.Future[Runner] = asyncio.get_running_loop().create_future()
+        self._waiters[ticket] = granted
+        try:
+            self._feed(events.Wanted(ticket, request))
+            runner = await granted
+            yield ReplicaLease(runner, self._clock.monotonic() - begun)
+        finally:
+            self._waiters.pop(ticket, None)
+            self._feed(events.Left(ticket))
+
+    async def unload(self, model: Model) -> None:
+        """Let a model's replicas expire now: idle ones leave at once, busy ones when they are done."""
+        self._feed(events.Expired(model))
+
+    def residents(self) -> Sequence[Resident]:
+        """Return the loaded models, latest expiry first."""
+        now, today = self._clock.monotonic(), self._clock.time()
+        found = [_resident(replica, self._core.memory_use(replica), now, today) for replica in self._core.replicas]
+        return sorted(found, key=lambda resident: -resident.expires_at)
+
+    def _feed(self, event: Event) -> None:
+        for command in self._core.handle(event, self._clock.monotonic()):
+            self._carry_out(command)
+
+    def _carry_out(self, command: Command) -> None:
+        match command:
+            case events.Grant(ticket, replica):
+                waiter = self._waiters[ticket]
+                if not waiter.done():
+                    waiter.set_result(self._runners[replica])
+            case events.Refuse(ticket, error):
+                waiter = self._waiters[ticket]
+                if not waiter.done():
+                    waiter.set_exception(error)
+            case events.Load(replica, spec):
+                _log.info("loading %s: %s", spec.weights, spec.plan.reason)
+                self._lives[replica] = self._spawn(self._live(replica, spec), events.Unloaded(replica))
+            case events.Unload(replica, reason):
+                _log.info("unloading replica %d: %s", replica, reason)
+                self._lives.pop(replica).cancel()
+            case events.Survey():
+                self._spawn(self._survey(), events.DevicesChanged(self._reading))
+            case events.Wake(at):
+                self._set_alarm(at)
+
+    def _spawn(self, work: Coroutine[None, None, Event], cancelled: Event) -> asyncio.Task[Event]:
+        """Run ``work`` and feed the event that it returns, or ``cancelled``."""
+        task = asyncio.get_running_loop().create_task(work, name=str(cancelled))
+        self._tasks.add(task)
+        task.add_done_callback(lambda done: self._finish(done, cancelled))
+        return task
+
+    def _finish(self, task: asyncio.Task[Event], cancelled: Event) -> None:
+        self._tasks.discard(task)
+        self._feed(cancelled if task.cancelled() else task.result())
+
+    async def _live(self, replica: int, spec: LoadSpec) -> Event:
+        """Own one replica from start to end. Being cancelled is the request to end it."""
+        try:
+            runner = await self._launcher.launch(spec)
+        except LoadError as error:
+            return events.LoadFailed(replica, error)
+        except Exception as error:
+            _log.exception("a load failed in an unexpected way")
+            return events.LoadFailed(replica, LoadError(str(error) or type(error).__name__))
+        self._runners[replica] = runner
+        try:
+            self._feed(events.Loaded(replica, runner.info))
+            _log.warning("replica %d has ended: %s", replica, await runner.wait_closed())
+        finally:
+            del self._runners[replica]
+            await runner.close()
+        return events.ReplicaExited(replica)
+
+    async def _survey(self) -> Event:
+        try:
+            self._reading = await self._devices()
+        except Exception:
+            _log.exception("the devices could not be read; the last reading stands")
+        return events.DevicesChanged(self._reading)
+
+    def _set_alarm(self, at: float) -> None:
+        if self._alarm is not None:
+            self._alarm.cancel()
+        delay = max(0.0, at - self._clock.monotonic())
+        self._alarm = asyncio.get_running_loop().call_later(delay, self._feed, events.Elapsed())
+
+
+def _resident(replica: Replica, use: tuple[int, int], now: float, today: float) -> Resident:
+    """Describe a replica; one that has not been idle yet would expire a keep-alive from now."""
+    expires_at = now + replica.keep_alive if replica.expires_at is None else replica.expires_at
+    return Resident(
+        model=replica.model,
+        plan=replica.plan,
+        info=replica.info,
+        expires_at=expires_at - now + today,
+        total_bytes=use[0],
+        gpu_bytes=use[1],
+        in_use=len(replica.leases),
+    )

@@ -1,0 +1,96 @@
+"""Tickets and replicas: what the core keeps about requests and loads."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+from pollama.scheduler.capacity import is_automatic
+from pollama.types.generation import RunnerInfo
+from pollama.types.model import Model
+from pollama.types.options import Options
+from pollama.types.plans import Plan
+from pollama.types.ports import LeaseRequest
+
+ModelKey: TypeAlias = tuple[Path | None, tuple[Path, ...], tuple[Path, ...]]
+"""What makes two names the same model in memory: weights, adapters, projectors."""
+
+
+def model_key(model: Model) -> ModelKey:
+    """Return the files that a runner of ``model`` loads."""
+    stored = model.stored
+    return stored.weights, stored.adapters, stored.projectors
+
+
+@dataclass(slots=True, eq=False)
+class Ticket:
+    """One waiting request. ``turn`` orders the queue, ``admitted`` tells that it has been found room in it."""
+
+    id: int
+    request: LeaseRequest
+    turn: int
+    admitted: bool = False
+    key: ModelKey = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.key = model_key(self.request.model)
+
+    @property
+    def target(self) -> tuple[object, ...]:
+        """What a load for this ticket would be; tickets with one target wait for the same load."""
+        options = self.request.options
+        return self.key, options.load_key(), is_automatic(options, "num_ctx"), is_automatic(options, "num_batch")
+
+
+@dataclass(slots=True, eq=False)
+class Replica:
+    """One load of a model, from its Load command until it is gone. Times are monotonic seconds.
+
+    ``model`` is the name that it was loaded for first. ``leases`` are the tickets that use it. ``newest_waiter`` is
+    the youngest ticket that was waiting when it became ready: up to that one it serves before it makes room.
+    """
+
+    id: int
+    model: Model
+    options: Options
+    plan: Plan
+    keep_alive: float
+    last_used: float
+    state: Literal["loading", "ready", "unloading"] = "loading"
+    leases: set[int] = field(default_factory=set)
+    expires_at: float | None = None
+    newest_waiter: int = 0
+    info: RunnerInfo | None = None
+    key: ModelKey = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.key = model_key(self.model)
+
+    @property
+    def is_idle(self) -> bool:
+        """Ready and used by nobody: it may be unloaded."""
+        return self.state == "ready" and not self.leases
+
+    @property
+    def has_room(self) -> bool:
+        """Ready, with a free sequence."""
+        return self.state == "ready" and len(self.leases) < self.plan.sequences
+
+    def serves(self, ticket: Ticket, context_length: int) -> bool:
+        """Tell whether ``ticket``, which would get ``context_length``, needs no other load than this one."""
+        wanted = ticket.request.options
+        return (
+            self.state != "unloading"
+            and self.key == ticket.key
+            and (self._both_automatic(wanted, "num_ctx") or context_length == self.plan.context_length)
+            and (self._both_automatic(wanted, "num_batch") or wanted.num_batch == self.plan.batch)
+            and (wanted.num_gpu < 0 or wanted.num_gpu == self.options.num_gpu)
+            and all(
+                getattr(wanted, name) == getattr(self.options, name)
+                for name in ("main_gpu", "use_mmap", "num_thread", "draft_num_predict")
+            )
+        )
+
+    def _both_automatic(self, wanted: Options, name: str) -> bool:
+        return is_automatic(wanted, name) and is_automatic(self.options, name)
