@@ -67,6 +67,14 @@ class Library(Protocol):
         """Carry out a create; the last record is ``success``. Errors are raised out of the iterator."""
         ...
 
+    def pull(self, name: str, *, insecure: bool = False) -> AsyncIterator[Progress]:
+        """Download a model; the last record is ``success``. Errors are raised out of the iterator."""
+        ...
+
+    def push(self, name: str, *, insecure: bool = False) -> AsyncIterator[Progress]:
+        """Upload a model to the registry that its name says; the last record is ``success``."""
+        ...
+
     async def has_blob(self, digest: str) -> bool:
         """Tell whether a blob is stored. Raises BadRequestError ``invalid digest format``."""
         ...

@@ -1,0 +1,44 @@
+"""The web application: routes of every dialect behind one chain of middlewares."""
+
+from __future__ import annotations
+
+from aiohttp import web
+from aiohttp.typedefs import Middleware
+
+from pollama.api.hosts import is_loopback
+from pollama.api.middleware import answer_failures, check_host, check_origin, finish_headers, redirect_unclean
+from pollama.api.ollama.routes import native_routes
+from pollama.api.origins import OriginPolicy
+from pollama.api.services import SERVICES, Services
+
+_SHUTDOWN_SECONDS = 5.0
+
+
+def create_app(services: Services) -> web.Application:
+    """Return the application. Bodies may be of any size."""
+    checks: list[Middleware] = [check_host] if is_loopback(services.listen_host) else []
+    middlewares: list[Middleware] = [
+        redirect_unclean,
+        check_origin(OriginPolicy(services.origins)),
+        *checks,
+        answer_failures,
+    ]
+    app = web.Application(middlewares=middlewares, client_max_size=0)
+    app[SERVICES] = services
+    app.on_response_prepare.append(finish_headers)
+    app.add_routes(native_routes())
+    return app
+
+
+def create_runner(app: web.Application) -> web.AppRunner:
+    """Return what serves ``app``.
+
+    Handlers are cancelled when their client goes away. Bodies are left as they come, whatever Content-Encoding says.
+    """
+    return web.AppRunner(
+        app,
+        access_log=None,
+        handler_cancellation=True,
+        auto_decompress=False,
+        shutdown_timeout=_SHUTDOWN_SECONDS,
+    )

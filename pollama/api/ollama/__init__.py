@@ -1,0 +1,1 @@
+"""Ollama's own HTTP dialect: everything under ``/api``."""

@@ -1,0 +1,65 @@
+"""POST /api/embed and the older /api/embeddings."""
+
+from __future__ import annotations
+
+from array import array
+from contextlib import suppress
+from typing import Any
+
+from aiohttp import web
+
+from pollama.api.errors import json_response, pull_first, unnamed_is_missing
+from pollama.api.ollama import decode, schemas
+from pollama.api.ollama.generation import client_of
+from pollama.api.ollama.records import present
+from pollama.api.services import SERVICES, Services
+from pollama.errors import BadRequestError, GenerationError, ModelNotFoundError, NameRequiredError, PollamaError
+from pollama.types import gojson
+from pollama.types.events import Embeddings
+
+
+async def embed(request: web.Request) -> web.Response:
+    """Answer POST /api/embed."""
+    services = request.app[SERVICES]
+    fields = decode.fields_of(schemas.EMBED, await request.read())
+    try:
+        inputs = decode.embed_inputs(fields.get("input"))
+        if inputs is None:
+            await _refuse_input(services, fields)
+        result = await services.inference.embed(decode.embed_request(fields, inputs or []), client=client_of(request))
+    except NameRequiredError as error:
+        raise unnamed_is_missing(error) from None
+    except ModelNotFoundError as error:
+        raise pull_first(error) from None
+    return json_response(_embed_body(fields.get("model", ""), result))
+
+
+async def embeddings(request: web.Request) -> web.Response:
+    """Answer POST /api/embeddings: one vector, as the engine gave it."""
+    fields = decode.fields_of(schemas.EMBEDDING, await request.read())
+    wanted = decode.embedding_request(fields)
+    try:
+        result = await request.app[SERVICES].inference.embed(wanted, client=client_of(request))
+    except ModelNotFoundError as error:
+        raise pull_first(error) from None
+    except GenerationError as error:
+        raise PollamaError(str(error)) from None
+    vector = result.vectors[0] if result.vectors else []
+    return json_response(gojson.dumps({"embedding": vector}).encode())
+
+
+async def _refuse_input(services: Services, fields: dict[str, Any]) -> None:
+    """Raise the error for an input of the wrong type; one in the model's name comes first."""
+    with suppress(ModelNotFoundError):
+        await services.library.resolve(fields.get("model", ""))
+    raise BadRequestError("invalid input type")
+
+
+def _embed_body(model: str, result: Embeddings) -> bytes:
+    fields = {"model": model, "embeddings": [array("f", vector) for vector in result.vectors]}
+    measures = {
+        "total_duration": result.total_duration,
+        "load_duration": result.load_duration,
+        "prompt_eval_count": result.prompt_tokens,
+    }
+    return gojson.dumps({**fields, **present(measures)}).encode()

@@ -1,0 +1,80 @@
+"""POST /api/generate and /api/chat: decode, call, encode."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from functools import partial
+
+from aiohttp import web
+
+from pollama.api.errors import JSON, JSON_UTF8, RUNNING_ERRORS, error_response, json_response, unnamed_is_missing
+from pollama.api.ollama import decode, schemas
+from pollama.api.ollama.records import ChatRecords, GenerateRecords, Records
+from pollama.api.services import SERVICES
+from pollama.api.streaming import closing, stream_records
+from pollama.errors import NameRequiredError
+from pollama.types.events import Done, Piece, Rendered
+
+Event = Piece | Done | Rendered
+
+
+async def generate(request: web.Request) -> web.StreamResponse:
+    """Answer POST /api/generate."""
+    fields = decode.fields_of(schemas.GENERATE, await request.read())
+    wanted = decode.completion_request(fields)
+    events = request.app[SERVICES].inference.complete(wanted, client=client_of(request))
+    records = GenerateRecords(wanted.model)
+    try:
+        return await answer(request, events, records, stream=decode.wants_stream(fields))
+    except NameRequiredError as error:
+        raise unnamed_is_missing(error) from None
+
+
+async def chat(request: web.Request) -> web.StreamResponse:
+    """Answer POST /api/chat."""
+    fields = decode.fields_of(schemas.CHAT, await request.read())
+    wanted = decode.chat_request(fields)
+    events = request.app[SERVICES].inference.chat(wanted, client=client_of(request))
+    records = ChatRecords(wanted.model, with_tools=bool(wanted.tools))
+    return await answer(request, events, records, stream=decode.wants_stream(fields))
+
+
+def client_of(request: web.Request) -> str:
+    """Return what groups requests for fairness: the API key where one is sent, else the client's address."""
+    return request.headers.get("Authorization") or request.remote or ""
+
+
+async def answer(
+    request: web.Request, events: AsyncIterator[Event], records: Records, *, stream: bool
+) -> web.StreamResponse:
+    """Send the events of a generation. Load, unload and debug answers are one object even when streaming."""
+    async with closing(events):
+        try:
+            first = await anext(events, None)
+        except RUNNING_ERRORS as error:
+            return error_response(error, JSON if stream else JSON_UTF8)
+        if isinstance(first, Rendered):
+            return json_response(records.rendered(first))
+        if isinstance(first, Done) and first.reason in ("load", "unload"):
+            return json_response(records.last(first))
+        if stream:
+            return await stream_records(request, first, events, partial(_line, records))
+        return json_response(await _collect(first, events, records))
+
+
+def _line(records: Records, event: Event | None) -> bytes:
+    if isinstance(event, Piece):
+        return records.piece(event) + b"\n"
+    return records.last(event) + b"\n" if isinstance(event, Done) else b""
+
+
+async def _collect(first: Event | None, rest: AsyncIterator[Event], records: Records) -> bytes:
+    """Return the single object of an answer. The generation may end without a final event."""
+    pieces = [first] if isinstance(first, Piece) else []
+    done = first if isinstance(first, Done) else None
+    async for event in rest:
+        if isinstance(event, Piece):
+            pieces.append(event)
+        elif isinstance(event, Done):
+            done = event
+    return records.whole(pieces, done)

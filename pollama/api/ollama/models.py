@@ -1,0 +1,165 @@
+"""What there is: /api/tags, /api/ps, /api/show, /api/copy and /api/delete."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aiohttp import web
+
+from pollama.api import timestamps
+from pollama.api.errors import json_response
+from pollama.api.messages import encode_message
+from pollama.api.ollama import decode, schemas
+from pollama.api.ollama.records import present
+from pollama.api.services import SERVICES
+from pollama.errors import ForbiddenError, NameRequiredError
+from pollama.types import gojson
+from pollama.types.json import Json
+from pollama.types.library import ModelDescription, ModelDetails, ModelListing, TensorInfo
+from pollama.types.messages import Message
+from pollama.types.ports import Resident
+
+_HIDDEN_KEYS = ("general.name", "tokenizer.chat_template")
+_COPILOT = "GitHubCopilotChat/"
+
+
+async def tags(request: web.Request) -> web.Response:
+    """Answer GET /api/tags."""
+    listings = await request.app[SERVICES].library.list()
+    return _json({"models": [_listing(listing) for listing in listings]})
+
+
+async def ps(request: web.Request) -> web.Response:
+    """Answer GET /api/ps."""
+    residents = request.app[SERVICES].scheduler.residents()
+    return _json({"models": [_resident(resident) for resident in residents]})
+
+
+async def show(request: web.Request) -> web.Response:
+    """Answer POST /api/show."""
+    services = request.app[SERVICES]
+    fields = decode.fields_of(schemas.SHOW, await request.read())
+    name = decode.model_name(fields)
+    if not name:
+        raise NameRequiredError
+    description = await services.library.describe(name, system=fields.get("system", ""), options=fields.get("options"))
+    if description.model.stored.config.remote_host and services.cloud_disabled:
+        raise ForbiddenError("ollama cloud is disabled: remote model details are unavailable")
+    answer = _description(description, fields)
+    if request.headers.get("User-Agent", "").startswith(_COPILOT):
+        answer["model_info"]["general.basename"] = name
+    return _json(answer)
+
+
+async def copy(request: web.Request) -> web.Response:
+    """Answer POST /api/copy."""
+    fields = decode.fields_of(schemas.COPY, await request.read())
+    await request.app[SERVICES].library.copy(fields.get("source", ""), fields.get("destination", ""))
+    return web.Response()
+
+
+async def delete(request: web.Request) -> web.Response:
+    """Answer DELETE /api/delete."""
+    fields = decode.fields_of(schemas.DELETE, await request.read())
+    await request.app[SERVICES].library.delete(decode.model_name(fields))
+    return web.Response()
+
+
+def _json(value: Json) -> web.Response:
+    return json_response(gojson.dumps(value).encode())
+
+
+def _details(details: ModelDetails) -> dict[str, Json]:
+    return {
+        "parent_model": details.parent_model,
+        "format": details.format,
+        "family": details.family,
+        "families": details.families,
+        "parameter_size": details.parameter_size,
+        "quantization_level": details.quantization_level,
+    }
+
+
+def _listing(listing: ModelListing) -> dict[str, Json]:
+    lengths = {
+        "context_length": listing.details.context_length,
+        "embedding_length": listing.details.embedding_length,
+    }
+    return {
+        "name": listing.name,
+        "model": listing.name,
+        **present({"remote_model": listing.remote_model, "remote_host": listing.remote_host}),
+        "modified_at": timestamps.local(listing.modified_at),
+        "size": listing.size,
+        "digest": listing.digest,
+        "details": {**_details(listing.details), **present(lengths)},
+        **present({"capabilities": listing.capabilities}),
+    }
+
+
+def _resident(resident: Resident) -> dict[str, Json]:
+    stored = resident.model.stored
+    config = stored.config
+    details = ModelDetails(
+        format=config.model_format,
+        family=config.model_family,
+        families=config.model_families,
+        parameter_size=config.model_type,
+        quantization_level=config.file_type,
+    )
+    return {
+        "name": stored.short_name,
+        "model": stored.short_name,
+        "size": resident.total_bytes,
+        "digest": stored.digest,
+        "details": _details(details),
+        "expires_at": timestamps.local(resident.expires_at),
+        "size_vram": resident.gpu_bytes,
+        "context_length": resident.info.context_length if resident.info else resident.plan.context_length,
+    }
+
+
+def _description(description: ModelDescription, fields: dict[str, Any]) -> dict[str, Json]:
+    stored = description.model.stored
+    config = stored.config
+    verbose = fields.get("verbose", False)
+    projector = description.projector_info
+    before = {
+        "license": "\n".join(stored.licenses),
+        "modelfile": description.modelfile,
+        "parameters": description.parameters,
+        "template": description.template,
+        "system": fields.get("system") or stored.system,
+    }
+    between = {
+        "messages": [encode_message(Message(role=preset.role, content=preset.content)) for preset in stored.messages],
+        "remote_model": config.remote_model,
+        "remote_host": config.remote_host,
+    }
+    after = {
+        "projector_info": _metadata(projector, verbose=verbose) if projector else None,
+        "tensors": [_tensor(tensor) for tensor in description.tensors],
+        "capabilities": description.model.capabilities,
+    }
+    return {
+        **present(before),
+        "details": _details(description.details),
+        **present(between),
+        "model_info": _metadata(description.model_info, verbose=verbose),
+        **present(after),
+        "modified_at": timestamps.local(stored.modified_at),
+        **present({"requires": config.requires}),
+    }
+
+
+def _tensor(tensor: TensorInfo) -> dict[str, Json]:
+    return {"name": tensor.name, "type": tensor.type, "shape": tensor.shape}
+
+
+def _metadata(values: dict[str, Json], *, verbose: bool) -> dict[str, Json]:
+    """Return GGUF metadata sorted by key; arrays are null unless all of it is asked for."""
+    return {
+        key: None if values[key] and isinstance(values[key], (list, tuple)) and not verbose else values[key]
+        for key in sorted(values)
+        if key not in _HIDDEN_KEYS
+    }

@@ -1,0 +1,102 @@
+"""The request bodies of the native dialect, field by field."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from pollama.api.godecode import Any_, Bool, Int, Kind, List, Map, Raw, String, Struct
+from pollama.api.messages import IMAGES, KEEP_ALIVE, MESSAGES, THINK, TOOLS
+
+_OPTIONS: Final = Map(Any_())
+_STRINGS: Final = Map(String())
+
+_GENERATION: Final[dict[str, Kind]] = {
+    "model": String(),
+    "stream": Bool(),
+    "format": Raw(),
+    "keep_alive": KEEP_ALIVE,
+    "options": _OPTIONS,
+    "think": THINK,
+    "truncate": Bool(),
+    "shift": Bool(),
+    "_debug_render_only": Bool(),
+    "logprobs": Bool(),
+    "top_logprobs": Int(),
+}
+
+GENERATE: Final = Struct(
+    "GenerateRequest",
+    {
+        **_GENERATION,
+        "prompt": String(),
+        "suffix": String(),
+        "system": String(),
+        "template": String(),
+        "context": List(Int()),
+        "raw": Bool(),
+        "images": IMAGES,
+    },
+)
+CHAT: Final = Struct("ChatRequest", {**_GENERATION, "messages": MESSAGES, "tools": TOOLS})
+EMBED: Final = Struct(
+    "EmbedRequest",
+    {
+        "model": String(),
+        "input": Any_(),
+        "keep_alive": KEEP_ALIVE,
+        "truncate": Bool(),
+        "dimensions": Int(),
+        "options": _OPTIONS,
+    },
+)
+EMBEDDING: Final = Struct(
+    "EmbeddingRequest", {"model": String(), "prompt": String(), "keep_alive": KEEP_ALIVE, "options": _OPTIONS}
+)
+SHOW: Final = Struct(
+    "ShowRequest",
+    {
+        "model": String(),
+        "system": String(),
+        "template": String(),
+        "verbose": Bool(),
+        "options": _OPTIONS,
+        "name": String(),
+    },
+)
+COPY: Final = Struct("CopyRequest", {"source": String(), "destination": String()})
+DELETE: Final = Struct("DeleteRequest", {"model": String(), "name": String()})
+_TRANSFER: Final[dict[str, Kind]] = {
+    "model": String(),
+    "insecure": Bool(),
+    "username": String(),
+    "password": String(),
+    "stream": Bool(),
+    "name": String(),
+}
+PULL: Final = Struct("PullRequest", _TRANSFER)
+PUSH: Final = Struct("PushRequest", _TRANSFER)
+CREATE: Final = Struct(
+    "CreateRequest",
+    {
+        "model": String(),
+        "stream": Bool(),
+        "quantize": String(),
+        "draft_quantize": String(),
+        "from": String(),
+        "remote_host": String(),
+        "files": _STRINGS,
+        "draft_files": _STRINGS,
+        "adapters": _STRINGS,
+        "template": String(),
+        "license": Any_(),
+        "system": String(),
+        "parameters": Map(Any_()),
+        "messages": MESSAGES,
+        "renderer": String(),
+        "parser": String(),
+        "requires": String(),
+        "info": Map(Any_()),
+        "name": String(),
+        "quantization": String(),
+    },
+)

@@ -1,0 +1,55 @@
+"""What the API is built from; ``server.py`` fills it in."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from aiohttp import web
+
+from pollama import __version__
+from pollama.types.events import Done, Embeddings, Piece, Rendered
+from pollama.types.ports import Library, Scheduler
+from pollama.types.requests import ChatRequest, CompletionRequest, EmbedRequest
+
+CloudSource = Literal["none", "env", "config", "both"]
+
+
+class InferencePath(Protocol):
+    """Carries out requests (``pollama.inference``). Errors before the first event come out of the first step."""
+
+    def chat(self, request: ChatRequest, *, client: str = "") -> AsyncIterator[Piece | Done | Rendered]:
+        """Continue a conversation."""
+        ...
+
+    def complete(self, request: CompletionRequest, *, client: str = "") -> AsyncIterator[Piece | Done | Rendered]:
+        """Complete a prompt."""
+        ...
+
+    async def embed(self, request: EmbedRequest, *, client: str = "") -> Embeddings:
+        """Embed texts."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    """What handlers call, and the settings that show in answers.
+
+    ``listen_host`` is the address that the server listens on; on a loopback address the Host header is verified.
+    ``origins`` are all allowed origins in the syntax of OLLAMA_ORIGINS, the defaults included. ``cloud_source``
+    says which setting turned cloud features off.
+    """
+
+    inference: InferencePath
+    library: Library
+    scheduler: Scheduler
+    listen_host: str
+    origins: tuple[str, ...]
+    cloud_disabled: bool = False
+    cloud_source: CloudSource = "none"
+    version: str = __version__
+
+
+SERVICES = web.AppKey("services", Services)
+"""Where handlers find the services."""
