@@ -1,0 +1,58 @@
+"""What llama.cpp allocated, read from the lines it logs while it loads."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Final
+
+_BUFFER: Final = re.compile(r"(\S+):\s+(\S+)\s+(model|KV|RS|compute|output) buffer size =\s+([\d.]+) MiB")
+_OFFLOADED: Final = re.compile(r"offloaded (\d+)/(\d+) layers to GPU")
+_SUFFIX: Final = re.compile(r"_(Mapped|REPACK|Private)$")
+_MIB: Final = 1024 * 1024
+
+
+@dataclass(slots=True)
+class DeviceBuffers:
+    """Bytes on one device."""
+
+    weights: int = 0
+    kv: int = 0
+    compute: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class LoadReport:
+    """Buffers by device, and how many layers (the output counts as one) are on GPUs."""
+
+    devices: dict[str, DeviceBuffers] = field(default_factory=dict)
+    layers_offloaded: int = 0
+    layers_total: int = 0
+
+
+def read_report(lines: Iterable[str]) -> LoadReport:
+    """Return what the log lines of a load tell. A line that comes again replaces the earlier one."""
+    sizes: dict[tuple[str, str, str], int] = {}
+    offloaded = total = 0
+    for line in lines:
+        if found := _BUFFER.search(line):
+            component, device, kind, size = found.groups()
+            sizes[component, device, kind] = int(float(size) * _MIB)
+        elif found := _OFFLOADED.search(line):
+            offloaded, total = int(found[1]), int(found[2])
+    return LoadReport(_by_device(sizes), offloaded, total)
+
+
+def _by_device(sizes: dict[tuple[str, str, str], int]) -> dict[str, DeviceBuffers]:
+    devices: dict[str, DeviceBuffers] = {}
+    for (_component, backend, kind), size in sizes.items():
+        use = devices.setdefault(_SUFFIX.sub("", backend), DeviceBuffers())
+        match kind:
+            case "model":
+                use.weights += size
+            case "KV" | "RS":
+                use.kv += size
+            case _:
+                use.compute += size
+    return devices

@@ -1,0 +1,81 @@
+"""Start of llama.cpp in this process, and its log."""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import logging
+import os
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+
+from pollama.native.binding import llama
+
+logger = logging.getLogger("pollama.llama")
+
+_WARN: Final = 2
+_ERROR: Final = 3
+_CONTINUE: Final = 5
+_KEPT_ERRORS: Final = 20
+
+
+class EngineLog:
+    """Receives llama.cpp's log: everything to ``logging`` at debug, the last errors and captured lines kept."""
+
+    def __init__(self) -> None:
+        self.errors: deque[str] = deque(maxlen=_KEPT_ERRORS)
+        self._captures: list[list[str]] = []
+        self._level = 0
+        self._partial = ""
+
+    def receive(self, level: int, text: str) -> None:
+        """Take a piece of log text; a line may come in several pieces."""
+        if level != _CONTINUE:
+            self._level = level
+        self._partial += text
+        while "\n" in self._partial:
+            line, self._partial = self._partial.split("\n", 1)
+            self._line(line.rstrip())
+
+    def _line(self, line: str) -> None:
+        if not line.strip(". "):
+            return
+        logger.debug("%s", line)
+        if self._level == _ERROR:
+            self.errors.append(line)
+        for capture in self._captures:
+            capture.append(line)
+
+    @contextmanager
+    def capture(self) -> Iterator[list[str]]:
+        """Collect the lines that are logged meanwhile; forget older errors."""
+        lines: list[str] = []
+        self.errors.clear()
+        self._captures.append(lines)
+        try:
+            yield lines
+        finally:
+            self._captures.remove(lines)
+
+    def error_text(self) -> str:
+        """Return the errors since the last capture began, on one line."""
+        return "; ".join(self.errors)
+
+
+LOG: Final = EngineLog()
+"""The log of this process: llama.cpp has one callback for everything."""
+
+
+@llama.llama_log_callback  # type: ignore[untyped-decorator]
+def _receive(level: int, text: bytes, _data: Any) -> None:
+    LOG.receive(level, text.decode("utf-8", "replace"))
+
+
+@functools.cache
+def initialise() -> None:
+    """Initialise llama.cpp once; afterwards its log goes to Python."""
+    os.putenv("GGML_NO_BACKTRACE", "1")  # an abort would attach a debugger to the process and hang it
+    llama.llama_log_set(_receive, ctypes.c_void_p(0))
+    llama.llama_backend_init()

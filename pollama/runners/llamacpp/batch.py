@@ -1,0 +1,89 @@
+"""Which rows the next step computes: a pure decision.
+
+Every sequence that is producing gets its one row first, so a long prompt can never stall it; what is left of the step,
+up to a budget, goes to prompts in order of arrival.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """What one sequence still has to compute: ``pending`` rows, in KV slot ``slot``.
+
+    ``decoding``: it has produced a token already (a preempted one that is being recomputed has several rows pending).
+    """
+
+    slot: int
+    pending: int
+    decoding: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """``count`` rows of the sequence in ``slot``; ``output``: they end its prompt, so the next token is sampled."""
+
+    slot: int
+    count: int
+    output: bool
+
+
+def plan_step(demands: Sequence[Demand], *, capacity: int, prefill_budget: int) -> list[Chunk]:
+    """Return the rows of the next step, sorted by slot.
+
+    ``demands`` are in order of arrival; at most ``capacity`` rows in all, and at most ``prefill_budget`` prompt rows
+    while another sequence is producing. A demand that gets no row waits.
+    """
+    decodes = [demand for demand in demands if _is_decode(demand)]
+    chunks = [Chunk(demand.slot, 1, output=True) for demand in decodes[:capacity]]
+    room = capacity - len(chunks)
+    if chunks:
+        room = min(room, prefill_budget)
+    chunks += _prefill((demand for demand in demands if not _is_decode(demand)), room)
+    return sorted(chunks, key=lambda chunk: chunk.slot)
+
+
+def _is_decode(demand: Demand) -> bool:
+    return demand.decoding and demand.pending == 1
+
+
+def _prefill(demands: Iterable[Demand], room: int) -> list[Chunk]:
+    chunks = []
+    for demand in demands:
+        count = min(demand.pending, room)
+        if count <= 0:
+            continue
+        chunks.append(Chunk(demand.slot, count, output=count == demand.pending))
+        room -= count
+    return chunks
+
+
+class PrefillBudget:
+    """How many prompt rows may join a step, so that the step stays short for those that are producing.
+
+    Learns the time of a row from the steps themselves (exponential average) and aims at ``target`` seconds.
+    """
+
+    def __init__(self, *, target: float, smallest: int, largest: int) -> None:
+        self._target = target
+        self._smallest = min(smallest, largest)
+        self._largest = largest
+        self._seconds_per_row = 0.0
+
+    def rows(self) -> int:
+        """Return the budget of the next step."""
+        if self._seconds_per_row <= 0.0:
+            return self._smallest
+        return max(self._smallest, min(self._largest, int(self._target / self._seconds_per_row)))
+
+    def learn(self, rows: int, seconds: float) -> None:
+        """Take in a step that computed ``rows`` prompt rows."""
+        if rows < self._smallest:
+            return
+        seconds_per_row = seconds / rows
+        if self._seconds_per_row <= 0.0:
+            self._seconds_per_row = seconds_per_row
+        self._seconds_per_row += 0.3 * (seconds_per_row - self._seconds_per_row)

@@ -1,0 +1,240 @@
+"""The engine of a runner: one loaded model, a thread that owns it, and thread-safe doors to it."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import functools
+import itertools
+import logging
+import queue
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal, TypeVar
+
+from pollama.errors import GenerationError, PollamaError
+from pollama.native.errors import NativeError
+from pollama.runners.llamacpp.embed import Embedder
+from pollama.runners.llamacpp.load import Loaded, load, make_embedder
+from pollama.runners.llamacpp.loop import Loop
+from pollama.runners.llamacpp.prepare import Preparer
+from pollama.runners.llamacpp.sequences import Event, FailureEvent
+from pollama.runners.llamacpp.sequences import Sequence as EngineSequence
+from pollama.runners.llamacpp.streams import Sink, Stream
+from pollama.types.generation import EmbedJob, GenerateJob, RunnerInfo, RunnerStatus
+from pollama.types.plans import LoadSpec
+
+T = TypeVar("T")
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Ticket:
+    """A submitted job."""
+
+    number: int
+
+
+Command = Callable[[], Event | None]
+"""Something that the engine thread does between two steps."""
+
+
+class Engine:
+    """Owns one llama_model and its contexts on a thread of its own.
+
+    ``submit``, ``cancel``, ``tokenize``, ``detokenize`` and ``status`` are safe from any thread; sinks are called in
+    the thread of the event loop given to ``start``.
+    """
+
+    def __init__(self, spec: LoadSpec, loaded: Loaded) -> None:
+        self._spec = spec
+        self._loaded = loaded
+        self._vocabulary = loaded.model.vocabulary
+        self.info: RunnerInfo = loaded.info
+        self._embedder = loaded.memory if isinstance(loaded.memory, Embedder) else None
+        self._loop = _loop(loaded)
+        self._preparer = Preparer(self._vocabulary, context=loaded.info.context_length, window=loaded.window)
+        self._preparing = concurrent.futures.ThreadPoolExecutor(1, "prepare")
+        self._commands: queue.SimpleQueue[Command | None] = queue.SimpleQueue()
+        self._numbers = itertools.count(1)
+        self._streams: dict[int, Stream] = {}
+        self._events: asyncio.AbstractEventLoop | None = None
+        self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
+        self._error = ""
+
+    @classmethod
+    def load(cls, spec: LoadSpec, on_progress: Callable[[float], None]) -> Engine:
+        """Load a model (blocking); ``on_progress`` gets the share of the weights that is loaded, 0 to 1.
+
+        Raises LoadError (with llama.cpp's reason) or WeightsError.
+        """
+        return cls(spec, load(spec, on_progress))
+
+    def start(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Begin to work; everything is delivered in ``loop``."""
+        self._events = loop
+        self._thread.start()
+
+    def close(self) -> None:
+        """End all sequences, stop the thread and free the model; safe to call twice."""
+        self._preparing.shutdown(cancel_futures=True)
+        if self._thread.is_alive():
+            self._commands.put(None)
+            self._thread.join()
+        if self._loop is not None:
+            self._loop.close()
+        if self._embedder is not None:
+            self._embedder.close()
+        self._loaded.memory.close()
+        self._loaded.model.close()
+
+    def submit(self, job: GenerateJob, sink: Sink) -> Ticket:
+        """Queue a job. ``sink`` gets its deltas and then Finished or an exception, never both."""
+        ticket = Ticket(next(self._numbers))
+        preserved = self._preserved(job)
+        self._streams[ticket.number] = Stream(
+            sink,
+            lambda token: self._vocabulary.piece(token, special=token in preserved),
+            job.stop,
+            self._vocabulary.ends,
+        )
+        self._preparing.submit(self._prepare, ticket, job)
+        return ticket
+
+    def cancel(self, ticket: Ticket) -> None:
+        """End a sequence within one step; its sink gets Finished (``aborted``) unless it has ended already."""
+        loop = self._loop
+        if loop is not None:
+            self._preparing.submit(self._commands.put, lambda: loop.cancel(ticket.number))
+
+    def tokenize(self, text: str, *, add_special: bool, parse_special: bool) -> list[int]:
+        """Return the token ids of ``text``."""
+        return self._vocabulary.tokenize(text, add_special=add_special, parse_special=parse_special)
+
+    def detokenize(self, tokens: Sequence[int]) -> str:
+        """Return the text of ``tokens``, special tokens included. Raises GenerationError (400) for an unknown id."""
+        try:
+            return self._vocabulary.detokenize(tokens)
+        except NativeError as error:
+            raise GenerationError(str(error), 400) from error
+
+    async def embed(self, job: EmbedJob) -> list[list[float]]:
+        """Return the raw vector of each input. Raises GenerationError."""
+        vectors: list[list[float]] = []
+        for group in await self._on_engine_thread(lambda: list(self._embedder_now().groups(job.inputs))):
+            vectors += await self._on_engine_thread(functools.partial(self._embedder_now().vectors, group))
+        return vectors
+
+    async def _on_engine_thread(self, work: Callable[[], T]) -> T:
+        """Run ``work`` between two steps; running sequences go on in between."""
+        done: concurrent.futures.Future[T] = concurrent.futures.Future()
+        self._commands.put(lambda: _carry_out(work, done))
+        return await asyncio.wrap_future(done)
+
+    def _embedder_now(self) -> Embedder:
+        """Return the embedder; a generating model gets one when it is first asked to embed."""
+        if self._embedder is None:
+            self._embedder = make_embedder(self._spec, self._loaded.model)
+        return self._embedder
+
+    def status(self) -> RunnerStatus:
+        """Return what the engine is doing."""
+        state: Literal["ready", "failed"] = "failed" if self._error else "ready"
+        if self._loop is None:
+            return RunnerStatus(state=state, progress=1.0, error=self._error)
+        return RunnerStatus(
+            state=state,
+            progress=1.0,
+            running=self._loop.running,
+            waiting=self._loop.waiting,
+            cells_used=self._loop.memory.cells_used,
+            cached_tokens=self._loop.memory.cached_tokens,
+            steps=self._loop.counters.steps,
+            error=self._error,
+        )
+
+    # -- before the engine thread -------------------------------------------------------------------
+
+    def _preserved(self, job: GenerateJob) -> set[int]:
+        ids = (self.tokenize(text, add_special=False, parse_special=True) for text in job.preserved)
+        return {tokens[0] for tokens in ids if len(tokens) == 1}
+
+    def _prepare(self, ticket: Ticket, job: GenerateJob) -> None:
+        try:
+            if self._loop is None:
+                raise GenerationError("this model only makes embeddings", 400)
+            sequence = self._preparer.sequence(ticket.number, job)
+        except (PollamaError, NativeError) as error:
+            failure = error if isinstance(error, PollamaError) else GenerationError(str(error))
+            self._deliver_soon([FailureEvent(ticket=ticket.number, error=failure)])
+            return
+        self._commands.put(lambda: self._add(sequence))
+
+    # -- the engine thread --------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        try:
+            while self._serve_commands():
+                self._deliver_soon(self._loop.step() if self._loop else ())
+        except Exception as error:
+            logger.exception("the engine loop ended")
+            self._error = str(error) or type(error).__name__
+            self._fail_all(GenerationError(f"the engine failed: {self._error}"))
+
+    def _serve_commands(self) -> bool:
+        """Carry out what was asked for; wait when there is nothing to compute. False: the engine is to end."""
+        while True:
+            try:
+                command = self._commands.get(block=self._loop is None or self._loop.idle)
+            except queue.Empty:
+                return True
+            if command is None:
+                return False
+            event = command()
+            if event is not None:
+                self._deliver_soon([event])
+
+    def _add(self, sequence: EngineSequence) -> None:
+        if self._loop is not None:
+            self._loop.add(sequence)
+
+    def _deliver_soon(self, events: Sequence[Event]) -> None:
+        if events and self._events is not None and not self._events.is_closed():
+            self._events.call_soon_threadsafe(self._deliver, events)
+
+    def _fail_all(self, error: Exception) -> None:
+        failures = [FailureEvent(ticket=number, error=error) for number in list(self._streams)]
+        self._deliver_soon(failures)
+
+    # -- the event loop's thread --------------------------------------------------------------------
+
+    def _deliver(self, events: Sequence[Event]) -> None:
+        for event in events:
+            stream = self._streams.get(event.ticket)
+            if stream is None:
+                continue
+            if isinstance(event, FailureEvent):
+                stream.failed(event.error)
+            elif not stream.token(event):
+                self.cancel(Ticket(event.ticket))
+            if stream.closed:
+                self._streams.pop(event.ticket, None)
+
+
+def _loop(loaded: Loaded) -> Loop | None:
+    if isinstance(loaded.memory, Embedder):
+        return None
+    return Loop(loaded.memory, parallel=loaded.info.sequences, window=loaded.window)
+
+
+def _carry_out(work: Callable[[], T], done: concurrent.futures.Future[T]) -> None:
+    if not done.set_running_or_notify_cancel():
+        return
+    try:
+        done.set_result(work())
+    except NativeError as error:
+        done.set_exception(GenerationError(str(error)))
+    except Exception as error:
+        done.set_exception(error)

@@ -1,0 +1,163 @@
+"""From a LoadSpec to a loaded model and its context."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from pollama.errors import LoadError, WeightsError
+from pollama.native.buffers import LoadReport, read_report
+from pollama.native.context import KV_TYPES, Context, ContextSettings
+from pollama.native.errors import NativeError
+from pollama.native.library import LOG
+from pollama.native.model import Model, Placement
+from pollama.runners.llamacpp.embed import Embedder
+from pollama.types.generation import BufferUse, RunnerInfo
+from pollama.types.plans import LoadSpec
+
+_PADDING: Final = 256
+"""llama.cpp rounds the length of a context up to a multiple of this."""
+_PREFIX_SLOTS: Final = 16
+"""Sequence ids beside the running ones that keep prefixes where cells are shared (ids cost nothing there)."""
+_MOST_SEQUENCES: Final = 256
+_UNQUANTISED: Final = frozenset({"f32", "f16", "bf16"})
+_EMBED_BATCH: Final = 2048
+"""Tokens that a generating model can embed at once (as many as the context has, if fewer)."""
+_GGUF_MAGIC: Final = b"GGUF"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loaded:
+    """A model that is ready: to generate (``memory`` is a context) or only to embed.
+
+    ``window`` is the positions that one sequence can have.
+    """
+
+    model: Model
+    memory: Context | Embedder
+    window: int
+    threads: int
+    info: RunnerInfo
+
+
+def load(spec: LoadSpec, on_progress: Callable[[float], None]) -> Loaded:
+    """Load weights and allocate a context. Raises WeightsError or LoadError with llama.cpp's reason."""
+    _check(spec)
+    started = time.monotonic()
+    with LOG.capture() as lines:
+        model = _load_model(spec, on_progress)
+        try:
+            memory = make_embedder(spec, model) if spec.pooling else Context(model, _context_settings(spec, model))
+        except NativeError as error:
+            model.close()
+            raise LoadError(f"{spec.weights.name}: {error}") from error
+    seconds = time.monotonic() - started
+    context = memory.context if isinstance(memory, Embedder) else memory
+    info = _info(spec, model, context, read_report(lines), seconds)
+    return Loaded(model=model, memory=memory, window=window_of(spec), threads=threads_of(spec), info=info)
+
+
+def make_embedder(spec: LoadSpec, model: Model) -> Embedder:
+    """Return an embedder over ``model``. Raises NativeError."""
+    longest = spec.plan.batch if spec.pooling else min(window_of(spec), max(spec.plan.batch, _EMBED_BATCH))
+    return Embedder(model, longest=longest, threads=threads_of(spec), flash_attention=spec.flash_attention)
+
+
+def window_of(spec: LoadSpec) -> int:
+    """Return the positions of one sequence: the planned length, rounded up as llama.cpp does."""
+    return -(-spec.plan.context_length // _PADDING) * _PADDING
+
+
+def threads_of(spec: LoadSpec) -> int:
+    """Return the number of engine threads."""
+    return spec.options.num_thread or spec.plan.threads or len(spec.cores) or len(os.sched_getaffinity(0))
+
+
+def _check(spec: LoadSpec) -> None:
+    _check_file(spec)
+    if spec.kv_type not in KV_TYPES:
+        raise LoadError(f"unknown KV cache type {spec.kv_type!r} (known: {', '.join(KV_TYPES)})")
+    if spec.kv_type not in _UNQUANTISED and spec.flash_attention is False:
+        raise LoadError(f"a KV cache of type {spec.kv_type} needs flash attention, which is switched off")
+    if spec.plan.sequences > _MOST_SEQUENCES:
+        raise LoadError(
+            f"the engine runs at most {_MOST_SEQUENCES} sequences at once, {spec.plan.sequences} were asked for"
+        )
+    if spec.plan.batch < spec.plan.sequences:
+        raise LoadError(
+            f"num_batch {spec.plan.batch} is smaller than the {spec.plan.sequences} sequences that run at once"
+        )
+
+
+def _check_file(spec: LoadSpec) -> None:
+    try:
+        with spec.weights.open("rb") as file:
+            magic = file.read(len(_GGUF_MAGIC))
+    except OSError as error:
+        raise WeightsError(f"{spec.weights}: {error.strerror}") from error
+    if magic != _GGUF_MAGIC:
+        raise WeightsError(f"{spec.weights}: not a GGUF file")
+
+
+def _load_model(spec: LoadSpec, on_progress: Callable[[float], None]) -> Model:
+    plan = spec.plan
+    cpu_only = not spec.engine_devices and plan.gpu_layers == 0
+    placement = Placement(
+        devices=spec.engine_devices if spec.engine_devices or cpu_only else None,
+        gpu_layers=plan.gpu_layers,
+        split="layer" if len(spec.engine_devices) > 1 and plan.split == "none" else plan.split,
+        main_gpu=spec.main_gpu,
+        shares=[share.layers for share in plan.shares] if len(spec.engine_devices) > 1 else (),
+        use_mmap=spec.options.use_mmap,
+    )
+    try:
+        return Model(spec.weights, placement, on_progress)
+    except NativeError as error:
+        raise LoadError(f"{spec.weights.name}: {error}") from error
+
+
+def _context_settings(spec: LoadSpec, model: Model) -> ContextSettings:
+    plan = spec.plan
+    sequences = plan.sequences
+    window = window_of(spec)
+    if plan.shared_cells and model.plain_memory:
+        sequences = min(_MOST_SEQUENCES, sequences + _PREFIX_SLOTS)
+    return ContextSettings(
+        cells=max(plan.cells, window) if plan.shared_cells else window * sequences,
+        sequences=sequences,
+        batch=plan.batch,
+        shared_cells=plan.shared_cells,
+        kv_type=spec.kv_type,
+        flash_attention=spec.flash_attention,
+        threads=threads_of(spec),
+    )
+
+
+def _info(spec: LoadSpec, model: Model, context: Context, report: LoadReport, seconds: float) -> RunnerInfo:
+    vocabulary = model.vocabulary
+    buffers = [
+        BufferUse(device=device, weights=use.weights, kv=use.kv, compute=use.compute)
+        for device, use in report.devices.items()
+    ]
+    return RunnerInfo(
+        context_length=spec.plan.context_length,
+        trained_context=model.trained_context,
+        sequences=spec.plan.sequences,
+        cells=context.cells,
+        embedding_length=model.embedding_length,
+        vocabulary_length=vocabulary.length,
+        bos=vocabulary.bos,
+        eos=vocabulary.eos,
+        bos_text=vocabulary.bos_text,
+        adds_bos=vocabulary.adds_bos,
+        adds_eos=vocabulary.adds_eos,
+        can_shift=context.can_shift,
+        generates=not spec.pooling,
+        buffers=buffers,
+        layers_offloaded=report.layers_offloaded,
+        layers_total=report.layers_total,
+        load_seconds=seconds,
+    )

@@ -1,0 +1,329 @@
+"""The engine loop: one batch per step for all sequences.
+
+A step admits waiting sequences, makes room, builds one sorted batch (a row for every sequence that is producing and
+chunks of prompts), decodes it, samples, and returns what happened. It knows nothing of threads, text or clients, and
+can be driven by hand.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pollama.errors import GenerationError
+from pollama.native.batch import Batch
+from pollama.native.context import Context
+from pollama.native.errors import DecodeError, NativeError, NoRoomError
+from pollama.runners.llamacpp.batch import Chunk, Demand, PrefillBudget, plan_step
+from pollama.runners.llamacpp.cache import Slot
+from pollama.runners.llamacpp.memory import KvMemory
+from pollama.runners.llamacpp.sampling import score
+from pollama.runners.llamacpp.sequences import Counters, Event, FailureEvent, PromptUse, Sequence, TokenEvent
+from pollama.runners.llamacpp.shift import discard
+from pollama.runners.llamacpp.text import TokenScore
+from pollama.types.generation import FinishReason
+
+_STEP_SECONDS = 0.1
+"""How long a step may take for the sake of a prompt while others are producing."""
+_SMALLEST_PREFILL = 16
+_RESERVE = 8
+"""Cells that stay free per running sequence when another one is admitted."""
+_ATTEMPTS = 2
+"""How often a batch that fails in the engine is computed before its sequences fail."""
+
+
+class Loop:
+    """Sequences over one context. ``parallel`` run at once, each up to ``window`` positions."""
+
+    def __init__(self, context: Context, *, parallel: int, window: int, sampling_threads: int = 1) -> None:
+        self._context = context
+        self._vocabulary = context.model.vocabulary
+        self._window = window
+        self._parallel = parallel
+        self._batch = Batch(context.batch)
+        self._budget = PrefillBudget(target=_STEP_SECONDS, smallest=_SMALLEST_PREFILL, largest=context.batch)
+        self._waiting: deque[Sequence] = deque()
+        self._running: list[Sequence] = []
+        self._blocked = False
+        self._pool = ThreadPoolExecutor(sampling_threads, "sampling") if sampling_threads > 1 else None
+        self.memory = KvMemory(context)
+        self.counters = Counters()
+
+    @property
+    def running(self) -> int:
+        """Sequences that hold a slot."""
+        return len(self._running)
+
+    @property
+    def waiting(self) -> int:
+        """Sequences that wait for one."""
+        return len(self._waiting)
+
+    @property
+    def idle(self) -> bool:
+        """Tell whether there is nothing to do."""
+        return not self._running and not self._waiting
+
+    def add(self, sequence: Sequence) -> None:
+        """Queue a sequence."""
+        self._waiting.append(sequence)
+
+    def cancel(self, ticket: int) -> Event | None:
+        """End a sequence now; None when it has ended already."""
+        for sequence in [*self._running, *self._waiting]:
+            if sequence.ticket == ticket:
+                return self._finish(sequence, None, "aborted")
+        return None
+
+    def close(self) -> None:
+        """Free what the sequences hold."""
+        for sequence in [*self._running, *self._waiting]:
+            sequence.chooser.close()
+        if self._pool is not None:
+            self._pool.shutdown()
+
+    def step(self) -> list[Event]:
+        """Do one step; return what happened to the sequences."""
+        self._admit()
+        self._close_gap()
+        for sequence in self._running:
+            self._shift_if_full(sequence)
+        chunks = self._plan()
+        if not chunks:
+            return []
+        started = time.monotonic()
+        try:
+            rows = self._decode(chunks)
+        except NoRoomError:
+            return self._make_room()
+        except DecodeError as error:
+            return self._recover(chunks, error)
+        events = self._sample(rows)
+        self._learn(chunks, time.monotonic() - started)
+        return events
+
+    # -- who runs -----------------------------------------------------------------------------------
+
+    def _admit(self) -> None:
+        while self._waiting and len(self._running) < self._parallel and not self._blocked:
+            if not self._fits(self._waiting[0]):
+                self._blocked = True
+                return
+            self._start(self._waiting.popleft())
+
+    def _fits(self, sequence: Sequence) -> bool:
+        """Tell whether the cells suffice; a sequence that would run alone always fits."""
+        if not self._running or not self.memory.shared:
+            return True
+        needed = len(sequence.tokens) + _RESERVE * (len(self._running) + 1)
+        held = sum(len(running.tokens) for running in self._running)
+        return needed + held <= self._context.cells or needed <= self.memory.cells_free_of_running
+
+    def _start(self, sequence: Sequence) -> None:
+        slot = self._resume(sequence) if sequence.saved else None
+        sequence.admitted(slot or self.memory.acquire(sequence.tokens))
+        self._running.append(sequence)
+
+    def _resume(self, sequence: Sequence) -> Slot | None:
+        saved, sequence.saved = sequence.saved, None
+        slot = self.memory.acquire_blank()
+        if saved and self.memory.restore(slot, saved, sequence.tokens[:-1], sequence.pure):
+            return slot
+        self.memory.release(slot, keep=False)
+        return None
+
+    def _close_gap(self) -> None:
+        if self._waiting and len(self._running) < self._parallel:
+            return
+        moved = self.memory.close_gap()
+        if moved is None:
+            return
+        source, target = moved
+        for sequence in self._running:
+            if sequence.slot is source:
+                sequence.slot = target
+
+    def _shift_if_full(self, sequence: Sequence) -> None:
+        slot = sequence.running_slot
+        if len(slot.tokens) + 1 < self._window:
+            return
+        gone = discard(
+            len(slot.tokens),
+            self._window,
+            sequence.limits.keep,
+            sequence.prompt_length,
+            adds_bos=self._vocabulary.adds_bos,
+        )
+        if not self.memory.shift(slot, gone):
+            self.memory.clear(slot)
+            self.counters.recomputed += 1
+        del sequence.tokens[gone.start : gone.end]
+        self.counters.shifts += 1
+
+    # -- one batch ----------------------------------------------------------------------------------
+
+    def _plan(self) -> list[Chunk]:
+        demands = [
+            Demand(sequence.running_slot.index, sequence.pending, sequence.generated > 0) for sequence in self._running
+        ]
+        return plan_step(demands, capacity=self._batch.capacity, prefill_budget=self._budget.rows())
+
+    def _decode(self, chunks: Iterable[Chunk]) -> list[tuple[Sequence, int]]:
+        """Compute ``chunks``; return the sequences that have an output, with its row."""
+        by_slot = {sequence.running_slot.index: sequence for sequence in self._running}
+        rows = []
+        self._batch.clear()
+        for chunk in chunks:
+            sequence = by_slot[chunk.slot]
+            start = len(sequence.running_slot.tokens)
+            tokens = sequence.tokens[start : start + chunk.count]
+            row = self._batch.add(chunk.slot, tokens, start, output=chunk.output)
+            if chunk.output:
+                rows.append((sequence, row))
+        self._context.decode(self._batch)
+        self.counters.steps += 1
+        self.memory.settled()
+        self._note_computed(chunks, by_slot)
+        return rows
+
+    def _note_computed(self, chunks: Iterable[Chunk], by_slot: dict[int, Sequence]) -> None:
+        for chunk in chunks:
+            sequence = by_slot[chunk.slot]
+            slot = sequence.running_slot
+            start = len(slot.tokens)
+            self.memory.extend(slot, sequence.tokens[start : start + chunk.count])
+            sequence.failures = 0
+
+    def _learn(self, chunks: Iterable[Chunk], seconds: float) -> None:
+        self._budget.learn(sum(chunk.count for chunk in chunks if chunk.count > 1), seconds)
+
+    # -- tokens -------------------------------------------------------------------------------------
+
+    def _sample(self, rows: list[tuple[Sequence, int]]) -> list[Event]:
+        if not rows:
+            return []
+        self._context.synchronise()
+        outputs = [(sequence, self._context.logits(row)) for sequence, row in rows]
+        worth_threads = sum(not sequence.chooser.is_plain_greedy for sequence, _ in outputs) > 1
+        choices: Iterable[Choice | Exception]
+        if self._pool is not None and worth_threads:
+            choices = self._pool.map(_choose, outputs)
+        else:
+            choices = map(_choose, outputs)
+        return [self._apply(sequence, choice) for (sequence, _), choice in zip(outputs, choices, strict=True)]
+
+    def _apply(self, sequence: Sequence, choice: Choice | Exception) -> Event:
+        if isinstance(choice, Exception):
+            return self._fail(sequence, choice)
+        if sequence.limits.max_tokens == 0:
+            return self._finish(sequence, None, "length")
+        sequence.tokens.append(choice.token)
+        sequence.generated += 1
+        reason = self._reason(sequence, choice.token)
+        if reason is not None:
+            return self._finish(sequence, choice, reason)
+        return self._event(sequence, choice, None)
+
+    def _reason(self, sequence: Sequence, token: int) -> FinishReason | None:
+        if self._vocabulary.ends(token):
+            return "stop"
+        if sequence.generated == sequence.limits.max_tokens:
+            return "length"
+        full = len(sequence.running_slot.tokens) + 1 >= self._window
+        return "length" if full and not sequence.limits.shift else None
+
+    def _event(self, sequence: Sequence, choice: Choice | None, reason: FinishReason | None) -> TokenEvent:
+        now = time.monotonic()
+        first = sequence.first_token_at == 0.0 and sequence.started_at is not None
+        if first:
+            sequence.first_token_at = now
+        return TokenEvent(
+            ticket=sequence.ticket,
+            token=choice.token if choice else None,
+            at=now,
+            score=choice.score if choice else None,
+            reason=reason,
+            prompt=_prompt_use(sequence) if first else None,
+        )
+
+    def _finish(self, sequence: Sequence, choice: Choice | None, reason: FinishReason) -> TokenEvent:
+        event = self._event(sequence, choice, reason)
+        self._leave(sequence, keep=True)
+        return event
+
+    def _fail(self, sequence: Sequence, error: Exception) -> FailureEvent:
+        self._leave(sequence, keep=False)
+        return FailureEvent(ticket=sequence.ticket, error=GenerationError(str(error)))
+
+    def _leave(self, sequence: Sequence, *, keep: bool) -> None:
+        sequence.chooser.close()
+        if sequence.slot is None:
+            self._waiting.remove(sequence)
+            return
+        self._running.remove(sequence)
+        self.memory.release(sequence.slot, keep=keep)
+        sequence.slot = None
+        self._blocked = False
+
+    # -- trouble ------------------------------------------------------------------------------------
+
+    def _make_room(self) -> list[Event]:
+        """Free cells after a batch found none: first cached prefixes, then the youngest sequence."""
+        if self.memory.evict_oldest():
+            return []
+        if len(self._running) > 1:
+            self._preempt(self._running[-1])
+            return []
+        return [self._fail(self._running[0], NoRoomError("the context is too small for this sequence"))]
+
+    def _preempt(self, sequence: Sequence) -> None:
+        """Give a sequence's cells to the others; it goes on later, from its exported memory if possible."""
+        slot = sequence.running_slot
+        if sequence.pending == 1:
+            sequence.saved, sequence.pure = self.memory.export(slot), slot.pure
+        self.memory.release(slot, keep=False)
+        sequence.slot = None
+        self._running.remove(sequence)
+        self._waiting.appendleft(sequence)
+        self._blocked = True
+        self.counters.preemptions += 1
+
+    def _recover(self, chunks: list[Chunk], error: DecodeError) -> list[Event]:
+        """After a failed decode: go on from what the engine kept; a sequence that fails again ends."""
+        slots = {chunk.slot for chunk in chunks}
+        events: list[Event] = []
+        for sequence in [running for running in self._running if running.running_slot.index in slots]:
+            sequence.failures += 1
+            self.memory.resynchronise(sequence.running_slot)
+            if sequence.failures >= _ATTEMPTS:
+                events.append(self._fail(sequence, error))
+        return events
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A sampled token."""
+
+    token: int
+    score: TokenScore | None
+
+
+def _choose(output: tuple[Sequence, NDArray[np.float32]]) -> Choice | Exception:
+    """Sample one sequence; touches nothing but its own sampler."""
+    sequence, logits = output
+    try:
+        token = sequence.chooser.choose(logits)
+    except NativeError as error:
+        return error
+    return Choice(token, None if sequence.alternatives is None else score(logits, token, sequence.alternatives))
+
+
+def _prompt_use(sequence: Sequence) -> PromptUse:
+    seconds = sequence.first_token_at - (sequence.started_at or sequence.first_token_at)
+    return PromptUse(tokens=sequence.prompt_length, cached=sequence.cached, seconds=seconds)

@@ -1,0 +1,81 @@
+"""From a GenerateJob to a Sequence: tokens, sampler, limits. Runs off the engine thread."""
+
+from __future__ import annotations
+
+import json
+
+from pollama.errors import PromptTooLongError
+from pollama.native.vocabulary import Vocabulary
+from pollama.runners.llamacpp.sampling import TokenChooser, chain_settings
+from pollama.runners.llamacpp.sequences import Limits, Sequence
+from pollama.runners.llamacpp.shift import cut_prompt
+from pollama.types.generation import GenerateJob
+
+_LITERAL_BOS = "<bos>"
+
+
+class Preparer:
+    """Turns jobs into sequences of one model. ``context`` is the length that was asked for, ``window`` what fits."""
+
+    def __init__(self, vocabulary: Vocabulary, *, context: int, window: int) -> None:
+        self._vocabulary = vocabulary
+        self._context = context
+        self._window = window
+
+    def sequence(self, ticket: int, job: GenerateJob) -> Sequence:
+        """Return a sequence that is ready to run. Raises PromptTooLongError or FormatError."""
+        tokens = self._prompt(job)
+        chooser = TokenChooser(self._vocabulary, chain_settings(job.sampling, self._window))
+        chooser.remember(tokens)
+        return Sequence(
+            ticket=ticket,
+            tokens=tokens,
+            limits=Limits(max_tokens=job.max_tokens, keep=job.keep, shift=job.shift),
+            chooser=chooser,
+            alternatives=job.top_logprobs,
+        )
+
+    def _prompt(self, job: GenerateJob) -> list[int]:
+        tokens = self._tokens(job)
+        if job.truncate and len(tokens) > self._context - 1:
+            tokens = self._shortened(tokens, job)
+        if len(tokens) >= self._window:
+            raise PromptTooLongError(_overflow_body(len(tokens), self._window))
+        return tokens
+
+    def _tokens(self, job: GenerateJob) -> list[int]:
+        if job.tokens is not None:
+            self._vocabulary.checked(job.tokens)
+            return list(job.tokens)
+        text = self._without_bos(job.prompt)
+        return self._vocabulary.tokenize(text, add_special=True, parse_special=True)
+
+    def _without_bos(self, text: str) -> str:
+        """Drop a BOS that the prompt spells out where the tokenizer adds one itself."""
+        if not self._vocabulary.adds_bos:
+            return text
+        for spelling in (self._vocabulary.bos_text, _LITERAL_BOS):
+            if spelling and text.startswith(spelling):
+                return text.removeprefix(spelling)
+        return text
+
+    def _shortened(self, tokens: list[int], job: GenerateJob) -> list[int]:
+        if not job.shift:
+            raise PromptTooLongError(
+                "the prompt is longer than the context length currently available to the model; shorten the prompt, "
+                "adjust the context length in settings, or use a model with a longer context length"
+            )
+        return cut_prompt(tokens, self._context, job.keep, adds_bos=self._vocabulary.adds_bos)
+
+
+def _overflow_body(tokens: int, context: int) -> str:
+    """Return the body that llama-server answers to a prompt that does not fit; clients see it as the error text."""
+    message = f"request ({tokens} tokens) exceeds the available context size ({context} tokens), try increasing it"
+    error = {
+        "code": 400,
+        "message": message,
+        "type": "exceed_context_size_error",
+        "n_prompt_tokens": tokens,
+        "n_ctx": context,
+    }
+    return json.dumps({"error": error}, separators=(",", ":"))

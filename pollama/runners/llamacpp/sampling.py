@@ -1,0 +1,95 @@
+"""Choosing the next token of one sequence."""
+
+from __future__ import annotations
+
+import secrets
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pollama.native.errors import NativeError
+from pollama.native.sampler import Candidates, Chain, ChainSettings, Grammar
+from pollama.native.vocabulary import Vocabulary
+from pollama.runners.llamacpp.text import TokenScore
+from pollama.types.generation import Sampling
+
+
+def chain_settings(sampling: Sampling, context: int) -> ChainSettings:
+    """Return ``sampling`` in the engine's terms; ``repeat_last_n`` -1 looks at the whole ``context``."""
+    seed = secrets.randbits(32) if sampling.seed is None else sampling.seed & 0xFFFFFFFF
+    return ChainSettings(
+        seed=seed,
+        temperature=sampling.temperature,
+        top_k=sampling.top_k,
+        top_p=sampling.top_p,
+        min_p=sampling.min_p,
+        typical_p=sampling.typical_p,
+        last_n=context if sampling.repeat_last_n < 0 else sampling.repeat_last_n,
+        repeat_penalty=sampling.repeat_penalty,
+        frequency_penalty=sampling.frequency_penalty,
+        presence_penalty=sampling.presence_penalty,
+    )
+
+
+class TokenChooser:
+    """Samples one sequence. Independent of every other one, so that seeds reproduce whatever else runs."""
+
+    def __init__(self, vocabulary: Vocabulary, settings: ChainSettings, grammar: Grammar | None = None) -> None:
+        self._vocabulary = vocabulary
+        self._settings = settings
+        self._chain = Chain(vocabulary, settings)
+        self._grammar = grammar
+        self._candidates: Candidates | None = None
+
+    @property
+    def is_plain_greedy(self) -> bool:
+        """Tell whether the highest logit is always the choice (nothing penalises or forbids a token)."""
+        return self._settings.greedy and not self._settings.penalises and self._grammar is None
+
+    def remember(self, tokens: list[int]) -> None:
+        """Let the penalties see ``tokens`` (a prompt)."""
+        if self._settings.penalises:
+            for token in tokens[-self._settings.last_n :]:
+                self._chain.accept(token)
+
+    def choose(self, logits: NDArray[np.float32]) -> int:
+        """Return the next token and take it into account."""
+        token = int(np.argmax(logits)) if self.is_plain_greedy else self._sample(logits)
+        if self._settings.penalises:
+            self._chain.accept(token)
+        if self._grammar is not None:
+            self._grammar.accept(token)
+        return token
+
+    def _sample(self, logits: NDArray[np.float32]) -> int:
+        if self._candidates is None:
+            self._candidates = Candidates(self._vocabulary.length)
+        self._candidates.fill(logits)
+        token = self._chain.apply(self._candidates)
+        if self._grammar is None or self._grammar.allows(token):
+            return token
+        self._candidates.fill(logits)
+        self._grammar.mask(self._candidates)
+        token = self._chain.apply(self._candidates)
+        if not self._grammar.allows(token):
+            raise NativeError("no token of the vocabulary continues the requested format")
+        return token
+
+    def close(self) -> None:
+        """Free what llama.cpp holds; safe to call twice."""
+        self._chain.close()
+        if self._grammar is not None:
+            self._grammar.close()
+
+
+def score(logits: NDArray[np.float32], token: int, alternatives: int) -> TokenScore:
+    """Return the log probability of ``token`` and of the ``alternatives`` most likely tokens, best first."""
+    highest = float(logits.max())
+    total = highest + float(np.log(np.exp(logits - highest, dtype=np.float64).sum()))
+    if not alternatives:
+        return TokenScore(float(logits[token]) - total)
+    count = min(alternatives, len(logits))
+    best = np.argpartition(logits, -count)[-count:]
+    best = best[np.argsort(-logits[best], kind="stable")]
+    top = [(int(index), float(logits[index]) - total) for index in best]
+    return TokenScore(float(logits[token]) - total, top)

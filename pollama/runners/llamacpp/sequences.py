@@ -1,0 +1,111 @@
+"""One sequence on its way through the engine loop."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+
+from pollama.runners.llamacpp.cache import Slot
+from pollama.runners.llamacpp.sampling import TokenChooser
+from pollama.runners.llamacpp.text import TokenScore
+from pollama.types.generation import FinishReason
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """Where a sequence ends. ``max_tokens`` -1 = none; ``keep`` and ``shift`` as in GenerateJob."""
+
+    max_tokens: int = -1
+    keep: int = 0
+    shift: bool = True
+
+
+@dataclass(slots=True, eq=False, kw_only=True)
+class Sequence:
+    """``tokens``: the prompt and what was generated, one per position; all but the last are or will be in ``slot``.
+
+    ``cached`` counts prompt tokens that came from the prefix cache; ``saved`` is the memory of a preempted sequence.
+    Times are of the monotonic clock, in seconds.
+    """
+
+    ticket: int
+    tokens: list[int]
+    limits: Limits
+    chooser: TokenChooser
+    alternatives: int | None = None
+    prompt_length: int = 0
+    generated: int = 0
+    cached: int = 0
+    slot: Slot | None = None
+    saved: bytes | None = None
+    pure: int | None = None
+    started_at: float | None = None
+    first_token_at: float = 0.0
+    failures: int = 0
+
+    def __post_init__(self) -> None:
+        self.prompt_length = self.prompt_length or len(self.tokens)
+
+    @property
+    def running_slot(self) -> Slot:
+        """The slot of a running sequence."""
+        if self.slot is None:
+            raise RuntimeError("this sequence does not run")
+        return self.slot
+
+    @property
+    def pending(self) -> int:
+        """Tokens that are not yet in memory."""
+        return len(self.tokens) - len(self.running_slot.tokens)
+
+    def admitted(self, slot: Slot) -> None:
+        """Begin (or go on) in ``slot``."""
+        self.slot = slot
+        if self.started_at is None:
+            self.started_at = time.monotonic()
+            self.cached = len(slot.tokens)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PromptUse:
+    """What a prompt cost: tokens in all, of them from the cache, seconds until the first token."""
+
+    tokens: int
+    cached: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenEvent:
+    """A sequence has its next token (None: it ended without one). ``reason``: it ends here.
+
+    ``prompt`` comes with the first token; ``at`` is the monotonic clock.
+    """
+
+    ticket: int
+    token: int | None
+    at: float
+    score: TokenScore | None = None
+    reason: FinishReason | None = None
+    prompt: PromptUse | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FailureEvent:
+    """A sequence ended in an error."""
+
+    ticket: int
+    error: Exception
+
+
+Event = TokenEvent | FailureEvent
+
+
+@dataclass(slots=True)
+class Counters:
+    """What a loop has done so far."""
+
+    steps: int = 0
+    preemptions: int = 0
+    shifts: int = 0
+    recomputed: int = field(default=0)

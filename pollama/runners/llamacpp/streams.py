@@ -1,0 +1,82 @@
+"""The event-loop side of a sequence: from token events to what the caller gets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from pollama.runners.llamacpp.sequences import FailureEvent, PromptUse, TokenEvent
+from pollama.runners.llamacpp.text import TextWriter
+from pollama.types.generation import Delta, Finished, FinishReason
+
+Sink = Callable[[Delta | Finished | Exception], None]
+"""Gets every delta of a job and then its end. Called in the event loop's thread."""
+
+
+class Stream:
+    """Delivers one job. Closed after Finished or an error; what comes later is ignored."""
+
+    def __init__(
+        self, sink: Sink, piece: Callable[[int], bytes], stops: Sequence[str], ends: Callable[[int], bool]
+    ) -> None:
+        self._sink = sink
+        self._writer = TextWriter(piece, stops)
+        self._ends = ends
+        self._prompt = PromptUse(tokens=0, cached=0, seconds=0.0)
+        self._first_at = 0.0
+        self._generated = 0
+        self.closed = False
+
+    def token(self, event: TokenEvent) -> bool:
+        """Take an event; return False when the stream wants no more although the engine goes on (a stop string)."""
+        if self.closed:
+            return True
+        if event.prompt is not None:
+            self._prompt, self._first_at = event.prompt, event.at
+        stopped_by = self._write(event)
+        if stopped_by:
+            self._finish("stop", event.at, stopped_by)
+            return event.reason is not None
+        if event.reason is not None:
+            self._flush()
+            self._finish(event.reason, event.at)
+        return True
+
+    def failed(self, error: Exception) -> None:
+        """End with an error."""
+        if not self.closed:
+            self.closed = True
+            self._sink(error)
+
+    def failure(self, event: FailureEvent) -> None:
+        """End with the error of an event."""
+        self.failed(event.error)
+
+    def _write(self, event: TokenEvent) -> str:
+        if event.token is None:
+            return ""
+        self._generated += 1
+        if self._ends(event.token):
+            return ""
+        written = self._writer.write(event.token, event.score)
+        if written.delta is not None:
+            self._sink(written.delta)
+        return written.stopped_by
+
+    def _flush(self) -> None:
+        rest = self._writer.finish()
+        if rest is not None:
+            self._sink(rest)
+
+    def _finish(self, reason: FinishReason, at: float, stopped_by: str = "") -> None:
+        self.closed = True
+        self._sink(
+            Finished(
+                reason=reason,
+                prompt_tokens=self._prompt.tokens,
+                cached_tokens=self._prompt.cached,
+                generated_tokens=self._generated,
+                prompt_seconds=self._prompt.seconds,
+                generate_seconds=max(0.0, at - self._first_at) if self._first_at else 0.0,
+                stopped_by=stopped_by,
+            )
+        )

@@ -1,0 +1,73 @@
+"""From tokens to text that is final: UTF-8 and stop strings over token borders. Runs in the event loop's thread."""
+
+from __future__ import annotations
+
+import codecs
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from pollama.runners.llamacpp.stops import StopMatcher
+from pollama.types.generation import Delta, Logprob
+
+
+@dataclass(frozen=True, slots=True)
+class TokenScore:
+    """Log probability of a chosen token and of the best alternatives, before any sampler."""
+
+    logprob: float
+    top: Sequence[tuple[int, float]] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What one token added: a delta, if text became final, and the stop string it completed."""
+
+    delta: Delta | None = None
+    stopped_by: str = ""
+
+
+class TextWriter:
+    """Turns the tokens of one sequence into deltas.
+
+    ``piece`` gives a token's bytes. A delta carries the ids of all tokens behind its text and, when scores are given,
+    one log probability: that of its last token, as llama-server reports it.
+    """
+
+    def __init__(self, piece: Callable[[int], bytes], stops: Sequence[str]) -> None:
+        self._piece = piece
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self._stops = StopMatcher(stops)
+        self._undecoded = ""
+        self._tokens: list[int] = []
+
+    def write(self, token: int, score: TokenScore | None = None) -> Written:
+        """Take the next token."""
+        self._tokens.append(token)
+        self._undecoded += self._decoder.decode(self._piece(token))
+        if self._decoder.getstate()[0]:
+            return Written()
+        text, self._undecoded = self._undecoded, ""
+        cut = self._stops.push(text)
+        if cut is None:
+            return Written()
+        if cut.stopped_by and not cut.text:
+            return Written(stopped_by=cut.stopped_by)
+        return Written(self._delta(cut.text, score), cut.stopped_by)
+
+    def finish(self) -> Delta | None:
+        """Return the text that was held back for a stop string that did not come; half a character is dropped."""
+        text = self._stops.flush()
+        return self._delta(text, None) if text else None
+
+    def _delta(self, text: str, score: TokenScore | None) -> Delta:
+        tokens, self._tokens = self._tokens, []
+        logprobs = [self._logprob(text, score)] if score else []
+        return Delta(text=text, tokens=tokens, logprobs=logprobs)
+
+    def _logprob(self, text: str, score: TokenScore) -> Logprob:
+        top = [self._alternative(token, logprob) for token, logprob in score.top]
+        return Logprob(token=text, logprob=score.logprob, data=text.encode(), top=top)
+
+    def _alternative(self, token: int, logprob: float) -> Logprob:
+        data = self._piece(token)
+        return Logprob(token=data.decode("utf-8", "ignore"), logprob=logprob, data=data)
