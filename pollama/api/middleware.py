@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 
 _METHOD_ORDER: Final = (hdrs.METH_HEAD, hdrs.METH_GET, hdrs.METH_POST, hdrs.METH_DELETE)
 _PATH_SAFE: Final = "/$&+,:;=@"
-_EXTRA_HEADERS: Final = "pollama.extra_headers"
+_EXTRA_HEADERS: Final = web.RequestKey("extra_headers", CIMultiDict[str])
 
 
 @web.middleware
@@ -120,7 +120,8 @@ async def answer_failures(request: web.Request, handler: Handler) -> web.StreamR
 
 async def finish_headers(request: web.Request, response: web.StreamResponse) -> None:
     """Add what the middlewares decided, and take away what Go's server does not send."""
-    response.headers.extend(request.get(_EXTRA_HEADERS, {}))
+    if _EXTRA_HEADERS in request:
+        response.headers.extend(request[_EXTRA_HEADERS])
     response.headers.popall(hdrs.SERVER, None)
     if response.headers.get(hdrs.CONTENT_TYPE) == "application/octet-stream":
         del response.headers[hdrs.CONTENT_TYPE]

@@ -1,0 +1,171 @@
+"""What stands behind the ports while the API is tested: answers are set by the test, calls are kept for it."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass, field
+
+from pollama.errors import BadRequestError, DigestMismatchError, ModelNotFoundError, NameRequiredError
+from pollama.types.events import Done, Embeddings, Piece, Progress, Rendered
+from pollama.types.json import Json
+from pollama.types.library import CreateRequest, ModelDescription, ModelListing
+from pollama.types.model import Model, ModelConfig, PromptTraits, StoredModel
+from pollama.types.ports import BlobUpload, Lease, LeaseRequest, Resident
+from pollama.types.requests import ChatRequest, CompletionRequest, EmbedRequest
+
+Event = Piece | Done | Rendered
+
+
+def make_model(name: str = "test:latest", config: ModelConfig | None = None) -> Model:
+    """Return a model without weights."""
+    stored = StoredModel(
+        name=f"registry.ollama.ai/library/{name}",
+        short_name=name,
+        digest="ab" * 32,
+        size=1000,
+        modified_at=1_700_000_000.25,
+        config=config or ModelConfig(model_format="gguf", model_family="llama", model_families=("llama",)),
+        spec=None,
+        weights=None,
+    )
+    traits = PromptTraits(
+        mode="rendered", selected="template", capabilities=("completion",), listed_capabilities=("completion",)
+    )
+    return Model(stored=stored, traits=traits)
+
+
+@dataclass
+class FakeInference:
+    """Plays back ``events``; an exception among them is raised at its place."""
+
+    events: list[Event | Exception] = field(default_factory=list)
+    embeddings: Embeddings | Exception = field(default_factory=lambda: Embeddings(vectors=[]))
+    requests: list[ChatRequest | CompletionRequest | EmbedRequest] = field(default_factory=list)
+    endless: bool = False
+    closed: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def chat(self, request: ChatRequest, *, client: str = "") -> AsyncIterator[Event]:
+        self.requests.append(request)
+        return self._play()
+
+    def complete(self, request: CompletionRequest, *, client: str = "") -> AsyncIterator[Event]:
+        self.requests.append(request)
+        return self._play()
+
+    async def embed(self, request: EmbedRequest, *, client: str = "") -> Embeddings:
+        self.requests.append(request)
+        if isinstance(self.embeddings, Exception):
+            raise self.embeddings
+        return self.embeddings
+
+    async def _play(self) -> AsyncIterator[Event]:
+        try:
+            for event in self.events:
+                if isinstance(event, Exception):
+                    raise event
+                yield event
+            while self.endless:
+                yield Piece(content="again")
+                await asyncio.sleep(0)
+        finally:
+            self.closed.set()
+
+
+@dataclass
+class FakeUpload:
+    """Checks the digest as the store does."""
+
+    digest: str
+    blobs: set[str]
+    data: bytes = b""
+
+    async def write(self, chunk: bytes) -> None:
+        self.data += chunk
+
+    async def commit(self) -> None:
+        actual = f"sha256:{hashlib.sha256(self.data).hexdigest()}"
+        if actual != self.digest:
+            raise DigestMismatchError(f'digest mismatch, expected "{self.digest}", got "{actual}"')
+        self.blobs.add(actual)
+
+
+@dataclass
+class FakeLibrary:
+    """A store that holds what the test puts in."""
+
+    listings: list[ModelListing] = field(default_factory=list)
+    description: ModelDescription | None = None
+    progress: list[Progress | Exception] = field(default_factory=list)
+    blobs: set[str] = field(default_factory=set)
+    calls: list[tuple[str, ...]] = field(default_factory=list)
+    created: list[CreateRequest] = field(default_factory=list)
+
+    async def resolve(self, name: str) -> Model:
+        if not name:
+            raise NameRequiredError
+        raise ModelNotFoundError(name)
+
+    async def list(self) -> Sequence[ModelListing]:
+        return self.listings
+
+    async def describe(
+        self, name: str, *, system: str = "", options: dict[str, Json] | None = None
+    ) -> ModelDescription:
+        if self.description is None:
+            raise ModelNotFoundError(f"{name}:latest")
+        return self.description
+
+    async def copy(self, source: str, destination: str) -> None:
+        self.calls.append(("copy", source, destination))
+
+    async def delete(self, name: str) -> None:
+        self.calls.append(("delete", name))
+
+    def create(self, request: CreateRequest) -> AsyncIterator[Progress]:
+        self.created.append(request)
+        return self._steps()
+
+    def pull(self, name: str, *, insecure: bool = False) -> AsyncIterator[Progress]:
+        self.calls.append(("pull", name))
+        return self._steps()
+
+    def push(self, name: str, *, insecure: bool = False) -> AsyncIterator[Progress]:
+        self.calls.append(("push", name))
+        return self._steps()
+
+    async def _steps(self) -> AsyncIterator[Progress]:
+        for step in self.progress:
+            if isinstance(step, Exception):
+                raise step
+            yield step
+
+    async def has_blob(self, digest: str) -> bool:
+        if not digest.startswith("sha256"):
+            raise BadRequestError("invalid digest format")
+        return digest in self.blobs
+
+    def open_upload(self, digest: str) -> AbstractAsyncContextManager[BlobUpload]:
+        return self._upload(digest)
+
+    @asynccontextmanager
+    async def _upload(self, digest: str) -> AsyncIterator[FakeUpload]:
+        yield FakeUpload(digest, self.blobs)
+
+
+@dataclass
+class FakeScheduler:
+    """Knows the residents it is given."""
+
+    resident: list[Resident] = field(default_factory=list)
+
+    def acquire(self, request: LeaseRequest) -> AbstractAsyncContextManager[Lease]:
+        raise NotImplementedError
+
+    async def unload(self, model: Model) -> None:
+        raise NotImplementedError
+
+    def residents(self) -> Sequence[Resident]:
+        return self.resident

@@ -1,0 +1,154 @@
+"""Paths, methods, CORS and the host check."""
+
+from __future__ import annotations
+
+import pytest
+
+from pollama.api.hosts import judge_host
+from pollama.api.origins import OriginPolicy
+from tests.api.conftest import Api
+
+
+async def test_root_says_that_a_server_is_there(api: Api) -> None:
+    answer = await api.get("/")
+    assert (answer.status, answer.body, answer.content_type) == (200, b"Ollama is running", "text/plain; charset=utf-8")
+    assert "Server" not in answer.headers
+
+
+async def test_head_is_answered_without_a_body(api: Api) -> None:
+    answer = await api.send("HEAD", "/api/version")
+    assert (answer.status, answer.body, answer.content_type) == (200, b"", "application/json; charset=utf-8")
+
+
+@pytest.mark.parametrize("path", ["/nope", "/API/TAGS", "/v1/nope", "/api/tagsx/"])
+async def test_an_unknown_path_is_404(api: Api, path: str) -> None:
+    answer = await api.get(path)
+    assert (answer.status, answer.body, answer.content_type) == (404, b"404 page not found", "text/plain")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allow"),
+    [
+        ("POST", "/", "HEAD, GET"),
+        ("PUT", "/api/show", "POST"),
+        ("GET", "/api/delete", "DELETE"),
+        ("GET", "/api/blobs/x", "HEAD, POST"),
+    ],
+)
+async def test_a_wrong_method_is_405_and_names_the_right_ones(api: Api, method: str, path: str, allow: str) -> None:
+    answer = await api.send(method, path)
+    assert (answer.status, answer.body, answer.headers["Allow"]) == (405, b"405 method not allowed", allow)
+
+
+async def test_head_on_a_get_route_is_405(api: Api) -> None:
+    assert (await api.send("HEAD", "/api/ps")).status == 405
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "location"),
+    [
+        ("GET", "/api/tags/", 301, "/api/tags"),
+        ("GET", "/api/tags/?x=1&y", 301, "/api/tags?x=1&y"),
+        ("HEAD", "/api/tags/", 307, "/api/tags"),
+        ("POST", "/api/generate/", 307, "/api/generate"),
+        ("GET", "/api//tags", 307, "/api/tags"),
+        ("POST", "//api/chat", 307, "/api/chat"),
+    ],
+)
+async def test_untidy_paths_are_redirected(api: Api, method: str, path: str, status: int, location: str) -> None:
+    answer = await api.send(method, path, Origin="http://evil.example")
+    assert (answer.status, answer.headers["Location"]) == (status, location)
+
+
+async def test_a_redirect_has_a_body_for_get_only(api: Api) -> None:
+    assert (await api.get("/api//tags")).body == b'<a href="/api/tags">Temporary Redirect</a>.\n\n'
+    assert (await api.get("/api/tags/")).body == b'<a href="/api/tags">Moved Permanently</a>.\n\n'
+    assert (await api.post("/api/generate/")).body == b""
+
+
+async def test_an_escaped_letter_is_the_same_path(api: Api) -> None:
+    assert (await api.get("/api/t%61gs")).status == 200
+
+
+async def test_a_slash_too_many_on_a_path_of_another_method_is_404(api: Api) -> None:
+    assert (await api.post("/api/tags/")).status == 404
+
+
+async def test_an_allowed_origin_gets_its_name_back(api: Api) -> None:
+    answer = await api.get("/api/version", Origin="http://localhost:3000")
+    assert answer.status == 200
+    assert answer.headers["Access-Control-Allow-Origin"] == "http://localhost:3000"
+    assert answer.headers["Vary"] == "Origin"
+
+
+@pytest.mark.parametrize("path", ["/api/version", "/nope"])
+async def test_a_foreign_origin_is_refused_everywhere(api: Api, path: str) -> None:
+    answer = await api.get(path, Origin="http://example.com")
+    assert (answer.status, answer.body) == (403, b"")
+    assert "Access-Control-Allow-Origin" not in answer.headers
+
+
+async def test_the_servers_own_pages_get_no_cors_headers(api: Api) -> None:
+    answer = await api.get("/api/version", Origin=api.base)
+    assert answer.status == 200
+    assert "Access-Control-Allow-Origin" not in answer.headers
+
+
+async def test_a_preflight_is_answered_for_every_path(api: Api) -> None:
+    answer = await api.send("OPTIONS", "/api/chat", Origin="http://localhost")
+    assert (answer.status, answer.body, answer.headers["Allow"]) == (204, b"", "POST")
+    assert answer.headers["Access-Control-Max-Age"] == "43200"
+    assert answer.headers["Vary"] == "Origin, Access-Control-Request-Method, Access-Control-Request-Headers"
+
+
+async def test_every_origin_is_allowed_with_a_star() -> None:
+    policy = OriginPolicy(["*", "http://localhost"])
+    assert policy.allows("https://anything.example")
+    assert policy.headers("https://anything.example", preflight=False) == [("Access-Control-Allow-Origin", "*")]
+
+
+@pytest.mark.parametrize(
+    ("origin", "allowed"),
+    [("https://a.foo.com", True), ("https://foo.com", False), ("http://LOCALHOST", False), ("null", False)],
+)
+def test_a_star_stands_for_a_part_of_an_origin(origin: str, allowed: bool) -> None:
+    assert OriginPolicy(["https://*.foo.com", "http://localhost"]).allows(origin) is allowed
+
+
+@pytest.mark.parametrize(
+    ("host", "verdict"),
+    [
+        ("", "name"),
+        ("localhost:11434", "name"),
+        ("box.local", "name"),
+        ("local", "refused"),
+        ("localhost.", "refused"),
+        ("example.com:80", "refused"),
+        ("127.0.0.1:1", "address"),
+        ("192.168.1.5", "address"),
+        ("0.0.0.0:11434", "address"),
+        ("8.8.8.8", "refused"),
+        ("[::1]:11434", "address"),
+        ("[::1]", "refused"),
+        ("169.254.7.9", "refused"),
+    ],
+)
+def test_hosts_are_judged_by_name_and_address(host: str, verdict: str) -> None:
+    assert judge_host(host) == verdict
+
+
+async def test_a_foreign_host_is_refused(api: Api) -> None:
+    answer = await api.get("/api/version", Host="example.com")
+    assert (answer.status, answer.body) == (403, b"")
+
+
+async def test_options_without_origin_ends_at_a_named_host(api: Api) -> None:
+    assert (await api.send("OPTIONS", "/api/chat", Host="localhost")).status == 204
+    assert (await api.send("OPTIONS", "/api/chat")).status == 405
+
+
+async def test_a_defect_is_500_without_a_body(api: Api, caplog: pytest.LogCaptureFixture) -> None:
+    api.inference.events = [ZeroDivisionError("a defect")]
+    answer = await api.post("/api/generate", {"model": "m", "prompt": "x"})
+    assert (answer.status, answer.body) == (500, b"")
+    assert "a defect" in caplog.text
