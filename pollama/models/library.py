@@ -34,6 +34,13 @@ class ModelLibrary:
             raise ModelNotFoundError(name)
         return model
 
+    def asks_for_cloud(self, name: str) -> bool:
+        """Tell whether ``name`` explicitly means a model of Ollama's cloud. Raises as ``resolve`` for a bad name."""
+        reference = names.parse_reference(name)
+        if not names.parse(reference.base).is_valid:
+            raise InvalidNameError(name)
+        return reference.source == "cloud"
+
     async def has_blob(self, digest: str) -> bool:
         """Tell whether a blob is stored. Raises BadRequestError for a malformed digest."""
         return await asyncio.to_thread(self._folder.blobs.path(digest).is_file)

@@ -45,6 +45,13 @@ class Library(Protocol):
         """
         ...
 
+    def asks_for_cloud(self, name: str) -> bool:
+        """Tell whether ``name`` (as a client sent it) explicitly means a model of Ollama's cloud (``x:cloud``).
+
+        Raises as ``resolve`` does for a name that is none.
+        """
+        ...
+
     async def list(self) -> Sequence[ModelListing]:
         """Return all models, most recently modified first; unreadable manifests are skipped."""
         ...

@@ -108,6 +108,9 @@ class FakeLibrary:
             raise NameRequiredError
         raise ModelNotFoundError(name)
 
+    def asks_for_cloud(self, name: str) -> bool:
+        return name.endswith(":cloud")
+
     async def list(self) -> Sequence[ModelListing]:
         return self.listings
 

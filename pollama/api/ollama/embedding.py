@@ -8,6 +8,7 @@ from typing import Any
 
 from aiohttp import web
 
+from pollama.api.cloud import refuse_cloud_name
 from pollama.api.errors import json_response, pull_first, unnamed_is_missing
 from pollama.api.ollama import decode, schemas
 from pollama.api.ollama.generation import client_of
@@ -22,6 +23,7 @@ async def embed(request: web.Request) -> web.Response:
     """Answer POST /api/embed."""
     services = request.app[SERVICES]
     fields = decode.fields_of(schemas.EMBED, await request.read())
+    refuse_cloud_name(services, fields.get("model", ""))
     try:
         inputs = decode.embed_inputs(fields.get("input"))
         if inputs is None:
@@ -38,8 +40,10 @@ async def embeddings(request: web.Request) -> web.Response:
     """Answer POST /api/embeddings: one vector, as the engine gave it."""
     fields = decode.fields_of(schemas.EMBEDDING, await request.read())
     wanted = decode.embedding_request(fields)
+    services = request.app[SERVICES]
+    refuse_cloud_name(services, wanted.model)
     try:
-        result = await request.app[SERVICES].inference.embed(wanted, client=client_of(request))
+        result = await services.inference.embed(wanted, client=client_of(request))
     except ModelNotFoundError as error:
         raise pull_first(error) from None
     except GenerationError as error:

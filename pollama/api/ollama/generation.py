@@ -7,6 +7,7 @@ from functools import partial
 
 from aiohttp import web
 
+from pollama.api.cloud import refuse_cloud_name
 from pollama.api.errors import JSON, JSON_UTF8, RUNNING_ERRORS, error_response, json_response, unnamed_is_missing
 from pollama.api.ollama import decode, schemas
 from pollama.api.ollama.records import ChatRecords, GenerateRecords, Records
@@ -22,7 +23,9 @@ async def generate(request: web.Request) -> web.StreamResponse:
     """Answer POST /api/generate."""
     fields = decode.fields_of(schemas.GENERATE, await request.read())
     wanted = decode.completion_request(fields)
-    events = request.app[SERVICES].inference.complete(wanted, client=client_of(request))
+    services = request.app[SERVICES]
+    refuse_cloud_name(services, wanted.model)
+    events = services.inference.complete(wanted, client=client_of(request))
     records = GenerateRecords(wanted.model)
     try:
         return await answer(request, events, records, stream=decode.wants_stream(fields))
@@ -34,7 +37,9 @@ async def chat(request: web.Request) -> web.StreamResponse:
     """Answer POST /api/chat."""
     fields = decode.fields_of(schemas.CHAT, await request.read())
     wanted = decode.chat_request(fields)
-    events = request.app[SERVICES].inference.chat(wanted, client=client_of(request))
+    services = request.app[SERVICES]
+    refuse_cloud_name(services, wanted.model)
+    events = services.inference.chat(wanted, client=client_of(request))
     records = ChatRecords(wanted.model, with_tools=bool(wanted.tools))
     return await answer(request, events, records, stream=decode.wants_stream(fields))
 

@@ -7,6 +7,7 @@ from typing import Any
 from aiohttp import web
 
 from pollama.api import timestamps
+from pollama.api.cloud import refuse_cloud_name
 from pollama.api.errors import json_response
 from pollama.api.messages import encode_message
 from pollama.api.ollama import decode, schemas
@@ -20,6 +21,7 @@ from pollama.types.messages import Message
 from pollama.types.ports import Resident
 
 _HIDDEN_KEYS = ("general.name", "tokenizer.chat_template")
+_DETAILS_UNAVAILABLE = "remote model details are unavailable"
 _COPILOT = "GitHubCopilotChat/"
 
 
@@ -42,9 +44,10 @@ async def show(request: web.Request) -> web.Response:
     name = decode.model_name(fields)
     if not name:
         raise NameRequiredError
+    refuse_cloud_name(services, name, unavailable=_DETAILS_UNAVAILABLE)
     description = await services.library.describe(name, system=fields.get("system", ""), options=fields.get("options"))
     if description.model.stored.config.remote_host and services.cloud_disabled:
-        raise ForbiddenError("ollama cloud is disabled: remote model details are unavailable")
+        raise ForbiddenError(f"ollama cloud is disabled: {_DETAILS_UNAVAILABLE}")
     answer = _description(description, fields)
     if request.headers.get("User-Agent", "").startswith(_COPILOT):
         answer["model_info"]["general.basename"] = name
