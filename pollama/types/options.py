@@ -11,6 +11,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any, Final
 
 from pollama.errors import OptionTypeError
+from pollama.types.gojson import shortest_float32
 from pollama.types.json import Json
 
 LOAD_OPTIONS: Final = ("num_ctx", "num_batch", "num_gpu", "main_gpu", "use_mmap", "num_thread", "draft_num_predict")
@@ -70,7 +71,7 @@ def _integer(key: str, value: Json) -> int:
 def _float(key: str, value: Json) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise OptionTypeError(key, "of type float32")
-    return float(value)
+    return shortest_float32([value])[0]
 
 
 def _boolean(key: str, value: Json) -> bool:
