@@ -7,7 +7,6 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from tests.contract.vectors import Vector, load_vectors, vector_id
 
 from pollama.api.godecode import Any_, DecodeError, Struct, unmarshal
 from pollama.api.messages import (
@@ -24,6 +23,7 @@ from pollama.api.messages import (
 from pollama.types import gojson
 from pollama.types.human import format_duration
 from pollama.types.messages import Tool, ToolProperty
+from tests.contract.vectors import Vector, load_vectors, vector_id
 
 _HOLDERS = {"think": Struct("holder", {"think": THINK}), "duration": Struct("holder", {"keep_alive": KEEP_ALIVE})}
 
