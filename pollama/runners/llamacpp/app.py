@@ -1,0 +1,164 @@
+"""The HTTP face of one engine, as an aiohttp application.
+
+It answers from the moment the process runs: while the model loads only ``/status`` has something to say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any, Protocol, TypeVar
+
+import msgspec
+from aiohttp import web
+
+from pollama.errors import BadRequestError, LoadError, PollamaError
+from pollama.runners import protocol
+from pollama.runners.llamacpp.backlog import Backlog
+from pollama.runners.protocol import CountsBody, ErrorBody, TextBody, TextsBody, TokenizeBody, TokensBody, VectorsBody
+from pollama.types.generation import Delta, EmbedJob, Finished, GenerateJob, RunnerInfo, RunnerStatus
+
+T = TypeVar("T")
+Sink = Callable[[Delta | Finished | Exception], None]
+
+
+class Engine(Protocol):
+    """What the application needs of an engine."""
+
+    @property
+    def info(self) -> RunnerInfo:
+        """Facts fixed at load."""
+        ...
+
+    def submit(self, job: GenerateJob, sink: Sink) -> Any:
+        """Start a sequence and return its ticket; ``sink`` is called in the event loop's thread."""
+        ...
+
+    def cancel(self, ticket: Any) -> None:
+        """End a sequence with the next step."""
+        ...
+
+    def tokenize(self, text: str, *, add_special: bool, parse_special: bool) -> list[int]:
+        """Return token ids."""
+        ...
+
+    def detokenize(self, tokens: list[int]) -> str:
+        """Return the text of token ids."""
+        ...
+
+    async def embed(self, job: EmbedJob) -> list[list[float]]:
+        """Return one vector per input."""
+        ...
+
+    def status(self) -> RunnerStatus:
+        """Return the current state."""
+        ...
+
+
+class RunnerState:
+    """The engine of this process, once it is loaded."""
+
+    def __init__(self) -> None:
+        self._engine: Engine | None = None
+        self.progress = 0.0
+
+    @property
+    def engine(self) -> Engine:
+        """The loaded engine. Raises LoadError while there is none."""
+        if self._engine is None:
+            raise LoadError("the model is still loading")
+        return self._engine
+
+    @engine.setter
+    def engine(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def status(self) -> RunnerStatus:
+        """Return the engine's status, or how far loading is."""
+        return self._engine.status() if self._engine else RunnerStatus(state="loading", progress=self.progress)
+
+
+def build_app(state: RunnerState) -> web.Application:
+    """Return the application that serves ``state``."""
+    handlers = _Handlers(state)
+    app = web.Application(middlewares=[_errors], client_max_size=protocol.MAX_BODY_BYTES)
+    app.router.add_get(protocol.STATUS, handlers.status)
+    app.router.add_get(protocol.INFO, handlers.info)
+    app.router.add_post(protocol.TOKENIZE, handlers.tokenize)
+    app.router.add_post(protocol.COUNT_TOKENS, handlers.count_tokens)
+    app.router.add_post(protocol.DETOKENIZE, handlers.detokenize)
+    app.router.add_post(protocol.GENERATE, handlers.generate)
+    app.router.add_post(protocol.EMBED, handlers.embed)
+    return app
+
+
+class _Handlers:
+    def __init__(self, state: RunnerState) -> None:
+        self._state = state
+
+    async def status(self, _: web.Request) -> web.Response:
+        return _json(self._state.status())
+
+    async def info(self, _: web.Request) -> web.Response:
+        return _json(self._state.engine.info)
+
+    async def tokenize(self, request: web.Request) -> web.Response:
+        body = await _body(request, TokenizeBody)
+        tokens = self._state.engine.tokenize(body.text, add_special=body.add_special, parse_special=body.parse_special)
+        return _json(TokensBody(tokens))
+
+    async def count_tokens(self, request: web.Request) -> web.Response:
+        texts = (await _body(request, TextsBody)).texts
+        tokenize = self._state.engine.tokenize
+        return _json(CountsBody([len(tokenize(text, add_special=False, parse_special=True)) for text in texts]))
+
+    async def detokenize(self, request: web.Request) -> web.Response:
+        body = await _body(request, TokensBody)
+        return _json(TextBody(self._state.engine.detokenize(body.tokens)))
+
+    async def embed(self, request: web.Request) -> web.Response:
+        job = await _body(request, EmbedJob)
+        return _json(VectorsBody(await self._state.engine.embed(job)))
+
+    async def generate(self, request: web.Request) -> web.StreamResponse:
+        """Stream one sequence. The server cancels this handler when the client is gone; the sequence ends with it."""
+        job = await _body(request, GenerateJob)
+        engine, backlog = self._state.engine, Backlog()
+        ticket = engine.submit(job, backlog.put)
+        backlog.when_full(lambda: engine.cancel(ticket))
+        try:
+            return await _stream(request, backlog)
+        finally:
+            engine.cancel(ticket)
+
+
+async def _stream(request: web.Request, backlog: Backlog) -> web.StreamResponse:
+    response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
+    await response.prepare(request)
+    more = True
+    while more:
+        item = await backlog.get()
+        more = isinstance(item, Delta)
+        await response.write(protocol.encode_frame(item))
+    await response.write_eof()
+    return response
+
+
+@web.middleware
+async def _errors(
+    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+) -> web.StreamResponse:
+    try:
+        return await handler(request)
+    except PollamaError as error:
+        return _json(ErrorBody.of(error), status=error.status)
+
+
+async def _body(request: web.Request, kind: type[T]) -> T:
+    try:
+        return msgspec.json.decode(await request.read(), type=kind)
+    except msgspec.DecodeError as error:
+        raise BadRequestError(f"invalid body of {request.path}: {error}") from error
+
+
+def _json(value: object, status: int = 200) -> web.Response:
+    return web.Response(body=msgspec.json.encode(value), content_type="application/json", status=status)

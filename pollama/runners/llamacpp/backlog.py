@@ -1,0 +1,79 @@
+"""What the engine has produced and the reader has not taken yet."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Final
+
+from pollama.errors import GenerationError
+from pollama.types.generation import Delta, Finished
+
+LIMIT: Final = 1 << 18
+"""Tokens and log probabilities that may wait for a reader, together (about 50 MB at the worst)."""
+
+
+class Backlog:
+    """The way from an engine's sink to one reader that may be slow.
+
+    Deltas that nobody took yet are read as one. A reader that stays away until ``LIMIT`` is reached loses the
+    generation, because the engine cannot wait for it.
+    """
+
+    def __init__(self) -> None:
+        self._deltas: list[Delta] = []
+        self._weight = 0
+        self._end: Finished | Exception | None = None
+        self._changed = asyncio.Event()
+        self._on_overflow: Callable[[], None] | None = None
+
+    @property
+    def ended(self) -> bool:
+        """Whether the engine is done with this generation."""
+        return self._end is not None
+
+    def when_full(self, callback: Callable[[], None]) -> None:
+        """Call ``callback`` when ``LIMIT`` is reached, so that the engine stops."""
+        self._on_overflow = callback
+
+    def put(self, item: Delta | Finished | Exception) -> None:
+        """Take one item from the engine; nothing is taken after the end."""
+        if self._end is not None:
+            return
+        if not isinstance(item, Delta):
+            self._end = item
+        elif self._weight + _weight(item) > LIMIT:
+            self._end = GenerationError("the answer was not read for too long")
+            if self._on_overflow is not None:
+                self._on_overflow()
+        else:
+            self._weight += _weight(item)
+            self._deltas.append(item)
+        self._changed.set()
+
+    async def get(self) -> Delta | Finished | Exception:
+        """Return all text that is waiting as one Delta, else the end of the generation; waits for either."""
+        while not self._deltas and self._end is None:
+            self._changed.clear()
+            await self._changed.wait()
+        if self._deltas:
+            return self._take()
+        assert self._end is not None
+        return self._end
+
+    def _take(self) -> Delta:
+        deltas, self._deltas, self._weight = self._deltas, [], 0
+        return deltas[0] if len(deltas) == 1 else merged(deltas)
+
+
+def merged(deltas: list[Delta]) -> Delta:
+    """Return one Delta with the text, tokens and log probabilities of all."""
+    return Delta(
+        text="".join(delta.text for delta in deltas),
+        tokens=[token for delta in deltas for token in delta.tokens],
+        logprobs=[entry for delta in deltas for entry in delta.logprobs],
+    )
+
+
+def _weight(delta: Delta) -> int:
+    return 1 + len(delta.tokens) + sum(1 + len(entry.top) for entry in delta.logprobs)

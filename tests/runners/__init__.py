@@ -1,0 +1,1 @@
+"""Runner processes and their clients."""
