@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Final
 
 from pollama.scheduler.estimate import CacheShape, generates
@@ -18,7 +19,7 @@ _LEAST_VISION_CONTEXT: Final = 2048
 _BATCHES: Final = ((2048, 32_768, 0.60, 2 * GIB), (1024, 4096, 0.75, 768 * MIB))
 """Batch, the context it is worth it above, the share of memory the model may take, and the memory it needs itself."""
 _USABLE_SHARE: Final = 0.8
-_DEFAULT_BATCH: Final = 512
+DEFAULT_BATCH: Final = 512
 _SMALL_BATCH: Final = 256
 _LARGEST_EMBEDDING_BATCH: Final = 2048
 
@@ -26,6 +27,9 @@ _CACHE_SHARE: Final = 4
 """Further sequences get one part in this many of the memory that the model leaves free,"""
 _SMALLEST_CACHE_BUDGET: Final = 512 * MIB
 """but not more than the weights take, or this much."""
+_TYPICAL_SHARE: Final = 8
+_LEAST_TYPICAL_LENGTH: Final = 512
+"""With shared cells a sequence is expected to need one part in this many of its context, but not less than so much."""
 _WORTH_STREAMS: Final = 8
 """From so many sequences on, each gets cells of its own: faster than shared cells, and nobody waits for memory."""
 
@@ -61,20 +65,21 @@ def _clamped(model: Model, length: int) -> int:
 
 
 def batch_size(
-    model: Model, options: Options, context: int, predicted: int, available: int | None, *, scores_kept: bool
+    model: Model, options: Options, context: int, *, predicted: int, available: int | None, scores_kept: bool
 ) -> int:
     """Return the tokens per batch: the chosen number, else one that context and memory are good for.
 
     ``predicted`` and ``available`` are bytes of the model and of the GPUs (None: no GPU); ``scores_kept`` means CUDA
     without flash attention, where the scratch memory grows with the batch.
     """
+    if not generates(model):
+        chosen = _LARGEST_EMBEDDING_BATCH if is_automatic(options, "num_batch") else options.num_batch
+        return max(1, min(chosen, context))
     if not is_automatic(options, "num_batch"):
         return max(1, options.num_batch)
-    if not generates(model):
-        return min(_LARGEST_EMBEDDING_BATCH, context)
     if scores_kept:
         cramped = available is not None and available <= 8 * GIB
-        return _SMALL_BATCH if context > 4096 and cramped else _DEFAULT_BATCH
+        return _SMALL_BATCH if context > 4096 and cramped else DEFAULT_BATCH
     return automatic_batch(context, predicted, available)
 
 
@@ -88,7 +93,7 @@ def automatic_batch(context: int, predicted: int, available: int | None) -> int:
         spare = _USABLE_SHARE * available - predicted
         if predicted <= share * available and surcharge <= spare:
             return batch
-    return _DEFAULT_BATCH
+    return DEFAULT_BATCH
 
 
 def single(context: int, batch: int) -> CacheShape:
@@ -102,18 +107,20 @@ def shapes(
     """Yield cache shapes from the most wanted to ``base``; the caller takes the first that fits.
 
     ``headroom`` is the memory that the model with one sequence leaves free, ``sequence_bytes`` the price of
-    another sequence. A chosen number of sequences is obeyed as long as any memory lets it; a model that only
-    embeds has one.
+    another sequence with cells of its own. A chosen number of sequences is obeyed wherever they fit with shared
+    cells. A model that only embeds has one; and there are never more than the batch has rows.
     """
     if generating and policy.num_parallel is not None:
-        yield from _chosen(base, max(1, policy.num_parallel))
+        yield from _chosen(base, min(max(1, policy.num_parallel), base.batch))
     elif generating:
         budget = min(headroom // _CACHE_SHARE, max(weight_bytes, _SMALLEST_CACHE_BUDGET))
-        yield from _affordable(base, policy.max_sequences, max(0, budget), max(1, sequence_bytes))
+        most = min(policy.max_sequences, base.batch)
+        yield from _affordable(base, most, further=max(0, budget) / max(1, sequence_bytes))
     yield base
 
 
 def _chosen(base: CacheShape, sequences: int) -> Iterator[CacheShape]:
+    """Yield cells for all, then shared ones: half of that, a quarter, down to one context."""
     yield _streams(base, sequences)
     cells = base.context_length * sequences // 2
     while cells > base.context_length:
@@ -122,26 +129,20 @@ def _chosen(base: CacheShape, sequences: int) -> Iterator[CacheShape]:
     yield _shared(base, sequences, base.context_length)
 
 
-def _affordable(base: CacheShape, most: int, budget: int, sequence_bytes: int) -> Iterator[CacheShape]:
-    whole = min(most, 1 + budget // sequence_bytes)
+def _affordable(base: CacheShape, most: int, further: float) -> Iterator[CacheShape]:
+    """Yield what ``further`` contexts beyond the first are good for, then sequences that share the first."""
+    whole = min(most, 1 + int(further))
     if whole >= min(most, _WORTH_STREAMS):
         yield _streams(base, whole)
-        return
-    cells = base.context_length + base.context_length * budget // sequence_bytes
-    expected = max(512, base.context_length // 8)
-    yield _shared(base, max(whole, min(most, cells // expected)), cells)
+    length = base.context_length
+    typical = max(_LEAST_TYPICAL_LENGTH, length // _TYPICAL_SHARE)
+    for cells in (length + int(length * min(further, most - 1)), length):
+        yield _shared(base, max(1, min(most, cells // typical)), cells)
 
 
 def _streams(base: CacheShape, sequences: int) -> CacheShape:
-    cells = base.context_length * sequences
-    return CacheShape(
-        context_length=base.context_length, sequences=sequences, shared_cells=False, cells=cells, batch=base.batch
-    )
+    return replace(base, sequences=sequences, cells=base.context_length * sequences)
 
 
 def _shared(base: CacheShape, sequences: int, cells: int) -> CacheShape:
-    if sequences == 1:
-        return base
-    return CacheShape(
-        context_length=base.context_length, sequences=sequences, shared_cells=True, cells=cells, batch=base.batch
-    )
+    return base if sequences == 1 else replace(base, sequences=sequences, shared_cells=True, cells=cells)

@@ -3,15 +3,16 @@
 ``handle`` records one event and then goes through the waiting tickets, in the order of the fair queue, with the one
 decision tree there is:
 
- 1. a ready replica serves the ticket, has a free sequence and is not claimed by a ticket before it: **grant**;
- 2. a replica that serves it exists but loads, is full or is claimed: wait for it;
- 3. a ticket with the same needs is being provided for: wait with it;
- 4. the reading of free memory is old: **survey**, wait;
- 5. it fits nowhere, even if everything else left: **refuse**, with the numbers;
- 6. it fits beside what is there (other options of the same model must have left): **load**;
- 7. it fits once others have left: **unload** the idle ones of them, claim the busy ones, which take no new requests
+ 1. a ticket with the same needs waits already: wait behind it;
+ 2. a ready replica serves it, has a free sequence and is not claimed by a ticket before it: **grant**;
+ 3. a replica that serves it loads, is full or is claimed: wait for it;
+ 4. a ticket before it waits for the same model with other options: wait;
+ 5. the reading of free memory is old: **survey**, wait;
+ 6. it fits nowhere, even if everything else left: **refuse**, with the numbers;
+ 7. it fits beside what is there, and the model is not there with other options: **load**;
+ 8. it fits once others have left: **unload** the idle ones of them, claim the busy ones, which take no new requests
     until they are idle; keep the memory for the ticket; wait;
- 8. tickets before it have claimed what it needs: wait.
+ 9. tickets before it have claimed what it needs: wait.
 
 After that: a ticket that has just come and found too many waiting is **refused**, idle replicas whose keep-alive has
 run out and loads that nobody waits for any more are **unloaded**.
@@ -35,7 +36,7 @@ from pollama.scheduler.placement import Refusal, place
 from pollama.scheduler.policy import Policy
 from pollama.scheduler.queue import FairQueue
 from pollama.scheduler.residency import Memory, departure_order, has_expired, next_deadline, set_deadline
-from pollama.scheduler.state import Replica, Ticket, model_key
+from pollama.scheduler.state import ModelKey, Replica, Target, Ticket, model_key
 from pollama.types.model import Model
 from pollama.types.plans import Plan
 
@@ -54,8 +55,7 @@ class Core:
         self._loads = 0
         self._now = 0.0
         self._wake_at = float("inf")
-        self._read_at: float | None = None
-        self._reading_is_old = False
+        self._trusted_until = float("-inf")
         self._surveying = False
         self._closed = False
         self._commands: list[Command] = []
@@ -95,15 +95,16 @@ class Core:
                 replica = self._replicas[number]
                 if replica.state == "loading":
                     replica.state, replica.info, replica.newest_waiter = "ready", info, self._queue.newest()
-                self._reading_is_old = True
+                self._trusted_until = self._now
             case events.LoadFailed(number, error):
                 self._fail(self._replicas.pop(number), error)
             case events.Unloaded(number) | events.ReplicaExited(number):
                 self._replicas.pop(number, None)
-                self._reading_is_old = True
+                self._trust_books()
             case events.DevicesChanged(devices):
                 self._memory.read(devices, self.replicas)
-                self._read_at, self._reading_is_old, self._surveying = self._now, False, False
+                self._surveying = False
+                self._trust_books()
             case events.Elapsed():
                 self._wake_at = float("inf")
             case events.Closed():
@@ -139,57 +140,58 @@ class Core:
 
     def _advance(self) -> None:
         self._round = _Round()
-        for ticket in self._queue.ordered():
-            self._grant_from_fresh(ticket)
+        self._grant_from_fresh()
         for ticket in self._queue.ordered():
             self._decide(ticket)
         self._shed()
         self._retire()
         self._set_alarm()
 
-    def _grant_from_fresh(self, ticket: Ticket) -> None:
+    def _grant_from_fresh(self) -> None:
         """Serve those for whom a replica was loaded, before anybody may claim it."""
-        for replica in self.replicas:
-            if replica.has_room and ticket.id <= replica.newest_waiter and self._serves(replica, ticket):
+        for ticket in self._queue.ordered():
+            fresh = (replica for replica in self.replicas if ticket.id <= replica.newest_waiter and replica.has_room)
+            replica = next((replica for replica in fresh if self._serves(replica, ticket)), None)
+            if replica is not None:
                 self._grant(ticket, replica)
-                return
 
     def _decide(self, ticket: Ticket) -> None:
         """Go through the decision tree of the module's docstring for one waiting ticket."""
         if self._closed:
             self._refuse(ticket, CanceledError())
             return
+        if ticket.target in self._round.waiting:  # 1
+            return
         serving = [replica for replica in self.replicas if self._serves(replica, ticket)]
         free = [replica for replica in serving if replica.has_room and replica not in self._round.claimed]
-        if free:  # 1
+        if free:  # 2
             self._grant(ticket, min(free, key=lambda replica: len(replica.leases)))
-        elif serving:  # 2
-            if any(replica.state == "loading" for replica in serving):
-                self._round.provide_for(ticket)
-        elif ticket.target in self._round.targets:  # 3
-            pass
-        elif self._needs_survey():  # 4
-            self._round.provide_for(ticket)
+        elif serving:  # 3
+            loading = any(replica.state == "loading" for replica in serving)
+            self._round.wait(ticket, provided=loading)
+        elif ticket.key in self._round.promised:  # 4
+            self._round.wait(ticket, provided=False)
+        elif self._needs_survey():  # 5
+            self._round.wait(ticket, provided=True)
             self._survey()
         else:
-            self._find_room(ticket)
+            self._provide(ticket)
 
-    def _find_room(self, ticket: Ticket) -> None:
+    def _provide(self, ticket: Ticket) -> None:
+        """Start what is needed for a ticket that no replica serves."""
         ideal = self._place(ticket, [])
-        if isinstance(ideal, Refusal):  # 5
+        if isinstance(ideal, Refusal):  # 6
             self._refuse(ticket, PlacementError(ideal.reason))
             return
         rivals = [replica for replica in self.replicas if replica.key == ticket.key and replica.state != "unloading"]
         plan = None if rivals else self._plan_beside(ticket, ideal, self.replicas)
-        if plan is not None:  # 6
-            self._round.provide_for(ticket)
+        room = None if plan else self._room_without_others(ticket, ideal, rivals)
+        if plan is not None:  # 7
             self._load(ticket, plan)
-            return
-        room = self._room_without_others(ticket, ideal, rivals)
-        if room is not None:  # 7
-            self._round.provide_for(ticket)
+        elif room is not None:  # 8
             self._clear(*room)
-        # 8: what it needs belongs to tickets before it
+        self._round.promised.add(ticket.key)
+        self._round.wait(ticket, provided=plan is not None or room is not None)  # else 9
 
     def _room_without_others(
         self, ticket: Ticket, ideal: Plan, rivals: list[Replica]
@@ -260,13 +262,16 @@ class Core:
         replica.state = "unloading"
         self._commands.append(events.Unload(replica.id, reason))
 
+    def _trust_books(self) -> None:
+        """Rely on the last reading and the plans for a while: after an unload, memory comes back a moment late."""
+        self._trusted_until = self._now + self._policy.reading_lifetime
+
     def _needs_survey(self) -> bool:
         """Tell whether memory must be read before a load; not while loads or unloads would blur the reading."""
-        if self._surveying or self._read_at is None:
+        if self._surveying:
             return True
-        if any(replica.state != "ready" for replica in self.replicas):
-            return False
-        return self._reading_is_old or self._now - self._read_at > self._policy.reading_lifetime
+        in_motion = any(replica.state != "ready" for replica in self.replicas)
+        return not in_motion and self._now >= self._trusted_until
 
     def _survey(self) -> None:
         if not self._surveying:
@@ -314,15 +319,16 @@ class _Round:
     """What one pass over the queue has promised so far."""
 
     def __init__(self) -> None:
+        self.waiting: set[Target] = set()
         self.provided: set[int] = set()
-        self.targets: set[tuple[object, ...]] = set()
+        self.promised: set[ModelKey] = set()
         self.claimed: list[Replica] = []
         self.kept: list[Plan] = []
 
-    def provide_for(self, ticket: Ticket) -> None:
-        """Note that something is under way for the first ticket of a target; the others wait behind it."""
-        if ticket.target not in self.targets:
-            self.targets.add(ticket.target)
+    def wait(self, ticket: Ticket, *, provided: bool) -> None:
+        """Let a ticket wait, and behind it all that need the same; ``provided``: what it waits for is under way."""
+        self.waiting.add(ticket.target)
+        if provided:
             self.provided.add(ticket.id)
 
 

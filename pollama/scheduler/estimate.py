@@ -11,9 +11,8 @@ from typing import Final
 
 from pollama.scheduler.policy import MIB
 from pollama.types.model import Model, ModelSpec
-from pollama.types.plans import KvType
 
-_BITS_PER_ELEMENT: Final[dict[KvType, float]] = {
+_BITS_PER_ELEMENT: Final[dict[str, float]] = {
     "f32": 32,
     "f16": 16,
     "bf16": 16,
@@ -24,7 +23,7 @@ _BITS_PER_ELEMENT: Final[dict[KvType, float]] = {
     "q4_0": 4.5,
     "iq4_nl": 4.5,
 }
-"""Including the scales: ggml stores 32 elements per block."""
+"""Including the scales: ggml stores 32 elements per block. A type that is not here is for the engine to refuse."""
 
 _CELL_PADDING: Final = 256
 """llama.cpp rounds the cells of a cache up to a multiple of this."""
@@ -63,8 +62,8 @@ class Footprint:
     """Bytes of one model with one cache shape.
 
     ``weights`` and ``kv`` have one entry per block and one more for the output; ``compute`` is needed on every device
-    that holds a block, ``logits`` where the output is. ``attached`` (projectors and adapters) lies with the first
-    block on a GPU, ``embedding`` always in the memory of the machine.
+    that holds a block, ``logits`` where the output is. ``attached`` (projectors and adapters) lies with the
+    output, ``embedding`` always in the memory of the machine.
     """
 
     weights: tuple[int, ...]
@@ -80,7 +79,7 @@ class Footprint:
         return sum(self.weights) + sum(self.kv) + self.compute + self.logits + self.attached + self.embedding
 
 
-def footprint(model: Model, shape: CacheShape, kv_type: KvType, *, flash_attention: bool) -> Footprint:
+def footprint(model: Model, shape: CacheShape, kv_type: str, *, flash_attention: bool) -> Footprint:
     """Return what ``model`` takes. ``model.stored.spec`` must be known."""
     spec = model.stored.spec
     if spec is None:
@@ -100,9 +99,9 @@ def generates(model: Model) -> bool:
     return "completion" in model.capabilities or "embedding" not in model.capabilities
 
 
-def kv_bytes(spec: ModelSpec, shape: CacheShape, kv_type: KvType) -> tuple[int, ...]:
+def kv_bytes(spec: ModelSpec, shape: CacheShape, kv_type: str) -> tuple[int, ...]:
     """Return the cache bytes of each block: rows for the cells it keeps, or a recurrent state per sequence."""
-    row_bits = _BITS_PER_ELEMENT[kv_type] * (spec.key_length + spec.value_length)
+    row_bits = _BITS_PER_ELEMENT.get(kv_type, 16) * (spec.key_length + spec.value_length)
     dense, sliding = _dense_cells(shape), _sliding_cells(spec, shape)
     state = _recurrent_state_bytes(spec) * shape.sequences
     return tuple(

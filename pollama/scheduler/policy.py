@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pollama.types.plans import KvType
-
 MIB = 1 << 20
 GIB = 1 << 30
 
@@ -25,7 +23,7 @@ class Policy:
     max_sequences: int = 16
     keep_alive: float = 300.0
     num_ctx: int = 0
-    kv_type: KvType = "f16"
+    kv_type: str = "f16"
     flash_attention: bool | None = None
     spread: bool = False
     gpu_overhead: int = 0

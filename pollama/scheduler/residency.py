@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from pollama.scheduler.placement import Space
+from pollama.scheduler.fitting import Space
 from pollama.scheduler.policy import Policy
 from pollama.scheduler.state import Replica
 from pollama.types.devices import Device

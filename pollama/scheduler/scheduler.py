@@ -111,10 +111,12 @@ class ModelScheduler:
                     waiter.set_exception(error)
             case events.Load(replica, spec):
                 _log.info("loading %s: %s", spec.weights, spec.plan.reason)
-                self._lives[replica] = self._spawn(self._live(replica, spec), events.Unloaded(replica))
+                life = self._spawn(self._live(replica, spec), events.Unloaded(replica))
+                life.add_done_callback(lambda _: self._lives.pop(replica, None))
+                self._lives[replica] = life
             case events.Unload(replica, reason):
                 _log.info("unloading replica %d: %s", replica, reason)
-                self._lives.pop(replica).cancel()
+                self._lives[replica].cancel()
             case events.Survey():
                 self._spawn(self._survey(), events.DevicesChanged(self._reading))
             case events.Wake(at):

@@ -17,10 +17,19 @@ ModelKey: TypeAlias = tuple[Path | None, tuple[Path, ...], tuple[Path, ...]]
 """What makes two names the same model in memory: weights, adapters, projectors."""
 
 
+Target: TypeAlias = tuple[ModelKey, tuple[object, ...], tuple[bool, bool]]
+
+
 def model_key(model: Model) -> ModelKey:
     """Return the files that a runner of ``model`` loads."""
     stored = model.stored
     return stored.weights, stored.adapters, stored.projectors
+
+
+def load_target(model: Model, options: Options) -> Target:
+    """Return what a load of ``model`` with ``options`` is; equal targets are served by the same load."""
+    automatic = is_automatic(options, "num_ctx"), is_automatic(options, "num_batch")
+    return model_key(model), options.load_key(), automatic
 
 
 @dataclass(slots=True, eq=False)
@@ -32,15 +41,11 @@ class Ticket:
     turn: int
     admitted: bool = False
     key: ModelKey = field(init=False)
+    target: Target = field(init=False)
 
     def __post_init__(self) -> None:
         self.key = model_key(self.request.model)
-
-    @property
-    def target(self) -> tuple[object, ...]:
-        """What a load for this ticket would be; tickets with one target wait for the same load."""
-        options = self.request.options
-        return self.key, options.load_key(), is_automatic(options, "num_ctx"), is_automatic(options, "num_batch")
+        self.target = load_target(self.request.model, self.request.options)
 
 
 @dataclass(slots=True, eq=False)
@@ -63,9 +68,11 @@ class Replica:
     newest_waiter: int = 0
     info: RunnerInfo | None = None
     key: ModelKey = field(init=False)
+    target: Target = field(init=False)
 
     def __post_init__(self) -> None:
         self.key = model_key(self.model)
+        self.target = load_target(self.model, self.options)
 
     @property
     def is_idle(self) -> bool:
@@ -79,11 +86,13 @@ class Replica:
 
     def serves(self, ticket: Ticket, context_length: int) -> bool:
         """Tell whether ``ticket``, which would get ``context_length``, needs no other load than this one."""
-        wanted = ticket.request.options
+        if self.state == "unloading" or self.key != ticket.key:
+            return False
+        return self.target == ticket.target or self._has_what_it_asks(ticket.request.options, context_length)
+
+    def _has_what_it_asks(self, wanted: Options, context_length: int) -> bool:
         return (
-            self.state != "unloading"
-            and self.key == ticket.key
-            and (self._both_automatic(wanted, "num_ctx") or context_length == self.plan.context_length)
+            (self._both_automatic(wanted, "num_ctx") or context_length == self.plan.context_length)
             and (self._both_automatic(wanted, "num_batch") or wanted.num_batch == self.plan.batch)
             and (wanted.num_gpu < 0 or wanted.num_gpu == self.options.num_gpu)
             and all(
