@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 
-from pollama.errors import PromptTooLongError
+from pollama.errors import GenerationError, PromptTooLongError
+from pollama.native.errors import NativeError
+from pollama.native.sampler import Grammar
 from pollama.native.vocabulary import Vocabulary
+from pollama.runners.llamacpp.grammar import grammar_of
 from pollama.runners.llamacpp.sampling import TokenChooser, chain_settings
 from pollama.runners.llamacpp.sequences import Limits, Sequence
 from pollama.runners.llamacpp.shift import cut_prompt
@@ -23,9 +26,9 @@ class Preparer:
         self._window = window
 
     def sequence(self, ticket: int, job: GenerateJob) -> Sequence:
-        """Return a sequence that is ready to run. Raises PromptTooLongError or FormatError."""
+        """Return a sequence that is ready to run. Raises PromptTooLongError, FormatError or GenerationError (400)."""
         tokens = self._prompt(job)
-        chooser = TokenChooser(self._vocabulary, chain_settings(job.sampling, self._window))
+        chooser = TokenChooser(self._vocabulary, chain_settings(job.sampling, self._window), self._grammar(job))
         chooser.remember(tokens)
         return Sequence(
             ticket=ticket,
@@ -34,6 +37,17 @@ class Preparer:
             chooser=chooser,
             alternatives=job.top_logprobs,
         )
+
+    def _grammar(self, job: GenerateJob) -> Grammar | None:
+        text = job.grammar
+        if job.format not in (None, ""):
+            text = grammar_of(job.format)
+        if not text:
+            return None
+        try:
+            return Grammar(self._vocabulary, text)
+        except NativeError as error:
+            raise GenerationError(str(error), 400) from error
 
     def _prompt(self, job: GenerateJob) -> list[int]:
         tokens = self._tokens(job)
