@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from pollama.errors import PollamaError, RunnerDiedError
 from pollama.types.generation import (
@@ -110,8 +111,9 @@ class FakeRunner:
     async def _next_word(self) -> None:
         if self._script.word_gate is not None:
             gate = asyncio.ensure_future(self._script.word_gate.acquire())
+            either: tuple[asyncio.Future[Any], ...] = (gate, self._end)
             try:
-                await asyncio.wait([gate, self._end], return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
             finally:
                 gate.cancel()
         if self.closed:

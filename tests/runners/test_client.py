@@ -65,9 +65,7 @@ async def test_errors_keep_class_text_and_status(
 
 async def test_a_wrong_body_is_refused_by_name(runner: HttpRunner) -> None:
     wrong: Any = EmbedJob(inputs=["text"])  # type: ignore[list-item]
-    with pytest.raises(
-        PollamaError, match=r"/embed: Expected `int`, got `str` - at `\$.inputs\[...\]\[...\]`|Expected"
-    ):
+    with pytest.raises(PollamaError, match="invalid body of /embed: Expected `array`"):
         await runner.embed(wrong)
 
 

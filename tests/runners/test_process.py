@@ -68,7 +68,7 @@ async def test_crash_while_loading(launcher: LocalLauncher) -> None:
 
 
 async def test_program_that_cannot_be_started(make_launcher: Callable[..., LocalLauncher]) -> None:
-    with pytest.raises(LoadError, match="error starting llama-server: .*nowhere"):
+    with pytest.raises(LoadError, match=r"error starting llama-server: .*nowhere"):
         await make_launcher(command=("/nowhere/runner",)).launch(make_spec("ready"))
 
 
