@@ -218,7 +218,7 @@ AnyNode: TypeAlias = Node | Operand | Command | Block
 
 
 def children(node: AnyNode) -> Sequence[AnyNode]:
-    """Return the direct parts of a node in source order; the else branch of a Branch comes last."""
+    """Return the direct parts of a node in source order, declared variables left out; an else branch comes last."""
     match node:
         case Block():
             return node.nodes
@@ -229,7 +229,7 @@ def children(node: AnyNode) -> Sequence[AnyNode]:
         case Invocation():
             return [node.pipe] if node.pipe else []
         case Pipe():
-            return [*node.variables, *node.commands]
+            return node.commands
         case Command():
             return node.operands
         case Chain():
