@@ -50,6 +50,7 @@ class _Scanner:
         self._data = data
         self._at = 0
         self._open: list[int] = []
+        self._just_opened = False
 
     def value(self) -> int:
         """Walk over the first value and return the offset behind it."""
@@ -75,23 +76,19 @@ class _Scanner:
         if len(self._open) >= MAX_DEPTH:
             self._fail("exceeded max depth")
         self._open.append(bracket)
+        self._just_opened = True
         self._at += 1
-        if self._next_visible() == (ord("}") if bracket == ord("{") else ord("]")):
-            self._leave()
-        elif bracket == ord("{"):
-            self._member()
-        else:
-            self._begin_value()
 
     def _continue(self) -> None:
-        """Go on behind a finished value inside an object or an array."""
+        """Go on inside an object or an array: behind its bracket or behind a finished value."""
         byte = self._next_visible()
         in_object = self._open[-1] == ord("{")
-        if byte == ord(","):
-            self._at += 1
-            self._member() if in_object else self._begin_value()
-        elif byte == (ord("}") if in_object else ord("]")):
+        first, self._just_opened = self._just_opened, False
+        if byte == (ord("}") if in_object else ord("]")):
             self._leave()
+        elif first or byte == ord(","):
+            self._at += not first
+            self._member() if in_object else self._begin_value()
         else:
             self._fail("after object key:value pair" if in_object else "after array element")
 
