@@ -1,0 +1,168 @@
+"""The command line's connection to a server: blocking requests, streamed answers."""
+
+from __future__ import annotations
+
+import json
+import platform
+import socket
+import urllib.error
+import urllib.request
+from collections.abc import Generator, Iterator
+from contextlib import closing
+from dataclasses import replace
+from http.client import HTTPException, HTTPResponse
+from ipaddress import ip_address
+from typing import Final, Protocol
+
+from pollama import OLLAMA_VERSION
+from pollama.cli.errors import ApiError, CliError, ConnectionRefusedByServerError, NotSignedInError
+from pollama.config import Config
+from pollama.types.address import DEFAULT_HOST, ServerAddress
+from pollama.types.json import Json
+
+_ARCHITECTURES: Final = {"x86_64": "amd64", "AMD64": "amd64", "aarch64": "arm64"}
+
+
+def user_agent() -> str:
+    """Return the User-Agent header, in the form that servers know from Ollama's client."""
+    machine = _ARCHITECTURES.get(platform.machine(), platform.machine())
+    return f"ollama/{OLLAMA_VERSION} ({machine} {platform.system().lower()}) Go/go1.26.0"
+
+
+class Readable(Protocol):
+    """A body that is read piece by piece."""
+
+    def read(self, size: int = -1, /) -> bytes:
+        """Return up to ``size`` bytes, none at the end."""
+        ...
+
+
+class Client:
+    """Talks to the server at one address. Raises CliError for whatever goes wrong."""
+
+    def __init__(self, config: Config) -> None:
+        address = config.host
+        self.address = replace(address, host=DEFAULT_HOST) if not address.host else address
+        proxies = {"http": config.http_proxy, "https": config.https_proxy}
+        used = {} if _is_local(self.address) else {scheme: proxy for scheme, proxy in proxies.items() if proxy}
+        self._opener = urllib.request.build_opener(urllib.request.ProxyHandler(used), _AnyStatus())
+
+    def heartbeat(self) -> None:
+        """Ask whether the server is there. Raises ConnectionRefusedByServerError when nothing listens."""
+        self._open("HEAD", "/").close()
+
+    def get(self, path: str) -> Json:
+        """Return the JSON answer of a GET."""
+        return self._call("GET", path, None)
+
+    def post(self, path: str, body: Json) -> Json:
+        """Return the JSON answer of a POST."""
+        return self._call("POST", path, body)
+
+    def delete(self, path: str, body: Json) -> None:
+        """Send a DELETE."""
+        self._call("DELETE", path, body)
+
+    def stream(self, path: str, body: Json) -> Generator[Json, None, None]:
+        """POST and yield the records of the answer as they arrive; closing the iterator cancels the request."""
+        with closing(self._open("POST", path, json.dumps(body).encode())) as response:
+            if response.status >= 400:
+                raise _failure(response.read(), response.status, f"{response.status} {response.reason}", streamed=True)
+            for line in _lines(response):
+                yield _record(line)
+
+    def has_blob(self, digest: str) -> bool:
+        """Tell whether the server stores a blob."""
+        with closing(self._open("HEAD", f"/api/blobs/{digest}")) as response:
+            return response.status < 400
+
+    def upload(self, digest: str, content: Readable, size: int) -> None:
+        """Send a blob of ``size`` bytes."""
+        headers = {"Content-Type": "application/octet-stream", "Content-Length": str(size)}
+        with closing(self._open("POST", f"/api/blobs/{digest}", content, headers)) as response:
+            _checked(response)
+
+    def _call(self, method: str, path: str, body: Json) -> Json:
+        with closing(self._open(method, path, None if body is None else json.dumps(body).encode())) as response:
+            content = _checked(response)
+        return json.loads(content) if content else None
+
+    def _open(
+        self, method: str, path: str, body: bytes | Readable | None = None, headers: dict[str, str] | None = None
+    ) -> HTTPResponse:
+        url = f"{self.address.url.rstrip('/')}{path}"
+        sent = {"Content-Type": "application/json", "Accept": "application/x-ndjson", "User-Agent": user_agent()}
+        request = urllib.request.Request(url, data=body, headers=sent | (headers or {}), method=method)  # noqa: S310
+        try:
+            response: HTTPResponse = self._opener.open(request)
+        except urllib.error.URLError as error:
+            raise _unreachable(method, url, error.reason) from error
+        except (OSError, HTTPException) as error:
+            raise _unreachable(method, url, error) from error
+        return response
+
+
+class _AnyStatus(urllib.request.HTTPErrorProcessor):
+    """Hands answers of every status to the caller."""
+
+    def http_response(self, request: urllib.request.Request, response: HTTPResponse) -> HTTPResponse:
+        return response
+
+    https_response = http_response
+
+
+def _is_local(address: ServerAddress) -> bool:
+    """Tell whether an address is this machine; such addresses are never reached through a proxy."""
+    try:
+        return ip_address(address.host).is_loopback
+    except ValueError:
+        return address.host == "localhost"
+
+
+def _lines(response: HTTPResponse) -> Iterator[bytes]:
+    try:
+        yield from response
+    except (OSError, HTTPException) as error:
+        raise CliError("the server closed the connection before the answer was complete") from error
+
+
+def _record(line: bytes) -> Json:
+    """Decode one streamed record; a record that is an error is raised."""
+    record = json.loads(line)
+    if record.get("signin_url"):
+        raise NotSignedInError(record.get("error", ""), record["signin_url"])
+    if record.get("error"):
+        raise ApiError(record["error"], 200)
+    return record
+
+
+def _checked(response: HTTPResponse) -> bytes:
+    """Return the body of an answer that is not a failure."""
+    content = response.read()
+    if response.status >= 400:
+        raise _failure(content, response.status, f"{response.status} {response.reason}", streamed=False)
+    return content
+
+
+def _failure(content: bytes, status: int, status_line: str, *, streamed: bool) -> ApiError:
+    """Return the error of an answer; streaming calls name the status before the server's text."""
+    try:
+        record = json.loads(content)
+    except ValueError:
+        record = {"error": content.decode("utf-8", "replace")}
+    text = record.get("error", "") if isinstance(record, dict) else content.decode("utf-8", "replace")
+    if status == 401:
+        unhandled = status_line if streamed else "something went wrong, please see the ollama server logs for details"
+        return NotSignedInError(unhandled, record.get("signin_url", "") if isinstance(record, dict) else "")
+    if not streamed:
+        return ApiError(text or status_line, status)
+    return ApiError(f"{status_line}: {text}" if text else status_line, status)
+
+
+def _unreachable(method: str, url: str, reason: object) -> CliError:
+    if isinstance(reason, ConnectionRefusedError):
+        return ConnectionRefusedByServerError(url)
+    if isinstance(reason, socket.gaierror):
+        host = urllib.request.Request(url).host  # noqa: S310
+        reason = f"dial tcp: lookup {host.rpartition(':')[0]}: no such host"
+    return CliError(f'{method.capitalize()} "{url}": {reason}')
