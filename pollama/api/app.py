@@ -11,7 +11,9 @@ from pollama.api.ollama.routes import native_routes
 from pollama.api.origins import OriginPolicy
 from pollama.api.services import SERVICES, Services
 
-_SHUTDOWN_SECONDS = 5.0
+_MAX_HEADER_BYTES = 1 << 16
+_DRAIN_SECONDS = 5.0
+"""How long answers that are under way may go on after the server was told to stop."""
 
 
 def create_app(services: Services) -> web.Application:
@@ -40,5 +42,7 @@ def create_runner(app: web.Application) -> web.AppRunner:
         access_log=None,
         handler_cancellation=True,
         auto_decompress=False,
-        shutdown_timeout=_SHUTDOWN_SECONDS,
+        shutdown_timeout=_DRAIN_SECONDS,
+        max_line_size=_MAX_HEADER_BYTES,
+        max_field_size=_MAX_HEADER_BYTES,
     )

@@ -8,7 +8,6 @@ from typing import Literal, Protocol
 
 from aiohttp import web
 
-from pollama import __version__
 from pollama.types.events import Done, Embeddings, Piece, Rendered
 from pollama.types.ports import Library, Scheduler
 from pollama.types.requests import ChatRequest, CompletionRequest, EmbedRequest
@@ -36,19 +35,19 @@ class InferencePath(Protocol):
 class Services:
     """What handlers call, and the settings that show in answers.
 
-    ``listen_host`` is the address that the server listens on; on a loopback address the Host header is verified.
-    ``origins`` are all allowed origins in the syntax of OLLAMA_ORIGINS, the defaults included. ``cloud_source``
-    says which setting turned cloud features off.
+    ``version`` is what clients are told. ``listen_host`` is the address that the server listens on; on a loopback
+    address the Host header is verified. ``origins`` are all allowed origins in the syntax of OLLAMA_ORIGINS, the
+    defaults included. ``cloud_source`` says which setting turned cloud features off.
     """
 
     inference: InferencePath
     library: Library
     scheduler: Scheduler
+    version: str
     listen_host: str
     origins: tuple[str, ...]
     cloud_disabled: bool = False
     cloud_source: CloudSource = "none"
-    version: str = __version__
 
 
 SERVICES = web.AppKey("services", Services)
