@@ -115,7 +115,7 @@ class FakeLibrary:
         return self.listings
 
     async def describe(
-        self, name: str, *, system: str = "", options: dict[str, Json] | None = None
+        self, name: str, *, system: str = "", options: dict[str, Json] | None = None, verbose: bool = False
     ) -> ModelDescription:
         if self.description is None:
             raise ModelNotFoundError(f"{name}:latest")

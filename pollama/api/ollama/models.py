@@ -20,7 +20,6 @@ from pollama.types.library import ModelDescription, ModelDetails, ModelListing, 
 from pollama.types.messages import Message
 from pollama.types.ports import Resident
 
-_HIDDEN_KEYS = ("general.name", "tokenizer.chat_template")
 _DETAILS_UNAVAILABLE = "remote model details are unavailable"
 _COPILOT = "GitHubCopilotChat/"
 
@@ -45,12 +44,17 @@ async def show(request: web.Request) -> web.Response:
     if not name:
         raise NameRequiredError
     refuse_cloud_name(services, name, unavailable=_DETAILS_UNAVAILABLE)
-    description = await services.library.describe(name, system=fields.get("system", ""), options=fields.get("options"))
+    description = await services.library.describe(
+        name,
+        system=fields.get("system", ""),
+        options=fields.get("options"),
+        verbose=fields.get("verbose", False),
+    )
     if description.model.stored.config.remote_host and services.cloud_disabled:
         raise ForbiddenError(f"ollama cloud is disabled: {_DETAILS_UNAVAILABLE}")
     answer = _description(description, fields)
     if request.headers.get("User-Agent", "").startswith(_COPILOT):
-        answer["model_info"]["general.basename"] = name
+        answer["model_info"] = dict(sorted({**description.model_info, "general.basename": name}.items()))
     return _json(answer)
 
 
@@ -125,8 +129,6 @@ def _resident(resident: Resident) -> dict[str, Json]:
 def _description(description: ModelDescription, fields: dict[str, Any]) -> dict[str, Json]:
     stored = description.model.stored
     config = stored.config
-    verbose = fields.get("verbose", False)
-    projector = description.projector_info
     before = {
         "license": "\n".join(stored.licenses),
         "modelfile": description.modelfile,
@@ -140,7 +142,7 @@ def _description(description: ModelDescription, fields: dict[str, Any]) -> dict[
         "remote_host": config.remote_host,
     }
     after = {
-        "projector_info": _metadata(projector, verbose=verbose) if projector else None,
+        "projector_info": description.projector_info,
         "tensors": [_tensor(tensor) for tensor in description.tensors],
         "capabilities": description.model.capabilities,
     }
@@ -148,7 +150,7 @@ def _description(description: ModelDescription, fields: dict[str, Any]) -> dict[
         **present(before),
         "details": _details(description.details),
         **present(between),
-        "model_info": _metadata(description.model_info, verbose=verbose),
+        "model_info": description.model_info,
         **present(after),
         "modified_at": timestamps.local(stored.modified_at),
         **present({"requires": config.requires}),
@@ -157,12 +159,3 @@ def _description(description: ModelDescription, fields: dict[str, Any]) -> dict[
 
 def _tensor(tensor: TensorInfo) -> dict[str, Json]:
     return {"name": tensor.name, "type": tensor.type, "shape": tensor.shape}
-
-
-def _metadata(values: dict[str, Json], *, verbose: bool) -> dict[str, Json]:
-    """Return GGUF metadata sorted by key; arrays are null unless all of it is asked for."""
-    return {
-        key: None if values[key] and isinstance(values[key], (list, tuple)) and not verbose else values[key]
-        for key in sorted(values)
-        if key not in _HIDDEN_KEYS
-    }
