@@ -72,7 +72,16 @@ class Context:
         self.cells_per_sequence = int(llama.llama_n_ctx_seq(self.pointer))
         self.batch = int(llama.llama_n_batch(self.pointer))
         self.sequences = int(llama.llama_n_seq_max(self.pointer))
-        self.can_shift = bool(self._memory) and bool(llama.llama_memory_can_shift(self._memory))
+        self.can_shift = self._can_shift()
+
+    def _can_shift(self) -> bool:
+        """Tell whether positions can be moved in place.
+
+        llama.cpp aborts where one half of a sliding-window cache has no layers, and merely renumbers recurrent states:
+        both count as no.
+        """
+        plain = bool(self._memory) and self.model.plain_memory
+        return plain and bool(llama.llama_memory_can_shift(self._memory))
 
     def close(self) -> None:
         """Free the memory; safe to call twice."""
@@ -154,8 +163,8 @@ class Context:
         buffer = (ctypes.c_uint8 * len(data)).from_buffer_copy(data)
         return bool(llama.llama_state_seq_set_data(self.pointer, buffer, len(data), sequence))
 
-    def apply_adapters(self, adapters: Sequence[Any], scale: float) -> None:
-        """Use LoRA ``adapters`` from the next decode on. Raises NativeError."""
+    def apply_adapters(self, adapters: Sequence[Any], scale: float = 1.0) -> None:
+        """Use LoRA ``adapters`` (and no others) from the next decode on. Raises NativeError."""
         pointers = (ctypes.c_void_p * len(adapters))(*adapters)
         array = ctypes.cast(pointers, ctypes.POINTER(llama.llama_adapter_lora_p_ctypes))
         scales = (ctypes.c_float * len(adapters))(*[scale] * len(adapters))

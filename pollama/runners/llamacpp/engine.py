@@ -136,7 +136,7 @@ class Engine:
     def _embedder_now(self) -> Embedder:
         """Return the embedder; a generating model gets one when it is first asked to embed."""
         if self._embedder is None:
-            self._embedder = make_embedder(self._spec, self._loaded.model)
+            self._embedder = make_embedder(self._spec, self._loaded.model, self._loaded.adapters)
         return self._embedder
 
     def status(self) -> RunnerStatus:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from pollama.errors import LoadError, WeightsError
 from pollama.native.buffers import LoadReport, read_report
 from pollama.native.context import KV_TYPES, Context, ContextSettings
 from pollama.native.errors import NativeError
 from pollama.native.library import LOG
+from pollama.native.lora import load_adapters
 from pollama.native.model import Model, Placement
 from pollama.runners.llamacpp.embed import Embedder
 from pollama.types.generation import BufferUse, RunnerInfo
@@ -38,8 +39,8 @@ class Loaded:
 
     model: Model
     memory: Context | Embedder
+    adapters: Sequence[Any]
     window: int
-    threads: int
     info: RunnerInfo
 
 
@@ -50,20 +51,31 @@ def load(spec: LoadSpec, on_progress: Callable[[float], None]) -> Loaded:
     with LOG.capture() as lines:
         model = _load_model(spec, on_progress)
         try:
-            memory = make_embedder(spec, model) if spec.pooling else Context(model, _context_settings(spec, model))
+            adapters = load_adapters(model, spec.adapters)
+            memory = _memory(spec, model, adapters)
         except NativeError as error:
             model.close()
             raise LoadError(f"{spec.weights.name}: {error}") from error
     seconds = time.monotonic() - started
     context = memory.context if isinstance(memory, Embedder) else memory
     info = _info(spec, model, context, read_report(lines), seconds)
-    return Loaded(model=model, memory=memory, window=window_of(spec), threads=threads_of(spec), info=info)
+    return Loaded(model=model, memory=memory, adapters=adapters, window=window_of(spec), info=info)
 
 
-def make_embedder(spec: LoadSpec, model: Model) -> Embedder:
+def _memory(spec: LoadSpec, model: Model, adapters: Sequence[Any]) -> Context | Embedder:
+    if spec.pooling:
+        return make_embedder(spec, model, adapters)
+    context = Context(model, _context_settings(spec, model))
+    context.apply_adapters(adapters)
+    return context
+
+
+def make_embedder(spec: LoadSpec, model: Model, adapters: Sequence[Any]) -> Embedder:
     """Return an embedder over ``model``. Raises NativeError."""
     longest = spec.plan.batch if spec.pooling else min(window_of(spec), max(spec.plan.batch, _EMBED_BATCH))
-    return Embedder(model, longest=longest, threads=threads_of(spec), flash_attention=spec.flash_attention)
+    embedder = Embedder(model, longest=longest, threads=threads_of(spec), flash_attention=spec.flash_attention)
+    embedder.context.apply_adapters(adapters)
+    return embedder
 
 
 def window_of(spec: LoadSpec) -> int:
