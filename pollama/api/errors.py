@@ -10,7 +10,7 @@ from pollama.errors import (
     FormatError,
     GenerationError,
     ModelNotFoundError,
-    NameRequiredError,
+    NotFoundError,
     PollamaError,
     PromptTooLongError,
     RunnerDiedError,
@@ -40,21 +40,11 @@ def json_response(body: bytes, *, status: int = 200, content_type: str = JSON_UT
     return web.Response(body=body, status=status, headers={"Content-Type": content_type})
 
 
-def unnamed_is_missing(error: PollamaError) -> PollamaError:
-    """Return ``error`` as generate and embed word it: a model without a name is one that was not found."""
-    return ModelNotFoundError("") if isinstance(error, NameRequiredError) else error
+def unnamed_is_missing() -> PollamaError:
+    """Return how generate and embed word a request without a model name: as a model that is not there."""
+    return ModelNotFoundError("")
 
 
-class PullFirstError(ModelNotFoundError):
-    """A model is not there, as the embedding endpoints word it."""
-
-    def __init__(self, name: str) -> None:
-        super().__init__(name)
-        self.args = (f'model "{name}" not found, try pulling it first',)
-
-
-def pull_first(error: PollamaError) -> PollamaError:
-    """Return ``error`` with the hint that the embedding endpoints give for a missing model."""
-    if isinstance(error, ModelNotFoundError) and error.name:
-        return PullFirstError(error.name)
-    return error
+def missing_model(error: ModelNotFoundError, hint: str = "") -> PollamaError:
+    """Return how the copying and embedding endpoints word a missing model."""
+    return NotFoundError(f'model "{error.name}" not found{hint}')

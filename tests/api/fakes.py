@@ -122,6 +122,8 @@ class FakeLibrary:
         return self.description
 
     async def copy(self, source: str, destination: str) -> None:
+        if source == "nope":
+            raise ModelNotFoundError(source)
         self.calls.append(("copy", source, destination))
 
     async def delete(self, name: str) -> None:

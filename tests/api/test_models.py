@@ -131,6 +131,11 @@ async def test_copy_and_delete_answer_with_nothing(api: Api) -> None:
         assert (answer.status, answer.body, answer.content_type) == (200, b"", None)
 
 
+async def test_copy_words_a_missing_model_in_double_quotes(api: Api) -> None:
+    answer = await api.post("/api/copy", {"source": "nope", "destination": "b"})
+    assert (answer.status, json.loads(answer.body)) == (404, {"error": 'model "nope" not found'})
+
+
 async def test_embed_writes_32_bit_numbers(api: Api) -> None:
     api.inference.embeddings = Embeddings(vectors=[[0.10000000149011612, 1.0]], prompt_tokens=3, total_duration=9)
     answer = await api.post("/api/embed", {"model": "emb", "input": "x", "truncate": False, "dimensions": 2})

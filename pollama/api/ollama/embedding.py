@@ -9,7 +9,7 @@ from typing import Any
 from aiohttp import web
 
 from pollama.api.cloud import refuse_cloud_name
-from pollama.api.errors import json_response, pull_first, unnamed_is_missing
+from pollama.api.errors import json_response, missing_model, unnamed_is_missing
 from pollama.api.ollama import decode, schemas
 from pollama.api.ollama.generation import client_of
 from pollama.api.ollama.records import present
@@ -17,6 +17,8 @@ from pollama.api.services import SERVICES, Services
 from pollama.errors import BadRequestError, GenerationError, ModelNotFoundError, NameRequiredError, PollamaError
 from pollama.types import gojson
 from pollama.types.events import Embeddings
+
+_HINT = ", try pulling it first"
 
 
 async def embed(request: web.Request) -> web.Response:
@@ -29,10 +31,10 @@ async def embed(request: web.Request) -> web.Response:
         if inputs is None:
             await _refuse_input(services, fields)
         result = await services.inference.embed(decode.embed_request(fields, inputs or []), client=client_of(request))
-    except NameRequiredError as error:
-        raise unnamed_is_missing(error) from None
+    except NameRequiredError:
+        raise unnamed_is_missing() from None
     except ModelNotFoundError as error:
-        raise pull_first(error) from None
+        raise missing_model(error, _HINT) from None
     return json_response(_embed_body(fields.get("model", ""), result))
 
 
@@ -45,7 +47,7 @@ async def embeddings(request: web.Request) -> web.Response:
     try:
         result = await services.inference.embed(wanted, client=client_of(request))
     except ModelNotFoundError as error:
-        raise pull_first(error) from None
+        raise missing_model(error, _HINT) from None
     except GenerationError as error:
         raise PollamaError(str(error)) from None
     vector = result.vectors[0] if result.vectors else []

@@ -29,8 +29,8 @@ async def generate(request: web.Request) -> web.StreamResponse:
     records = GenerateRecords(wanted.model)
     try:
         return await answer(request, events, records, stream=decode.wants_stream(fields))
-    except NameRequiredError as error:
-        raise unnamed_is_missing(error) from None
+    except NameRequiredError:
+        raise unnamed_is_missing() from None
 
 
 async def chat(request: web.Request) -> web.StreamResponse:

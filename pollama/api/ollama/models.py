@@ -8,12 +8,12 @@ from aiohttp import web
 
 from pollama.api import timestamps
 from pollama.api.cloud import refuse_cloud_name
-from pollama.api.errors import json_response
+from pollama.api.errors import json_response, missing_model
 from pollama.api.messages import encode_message
 from pollama.api.ollama import decode, schemas
 from pollama.api.ollama.records import present
 from pollama.api.services import SERVICES
-from pollama.errors import ForbiddenError, NameRequiredError
+from pollama.errors import ForbiddenError, ModelNotFoundError, NameRequiredError
 from pollama.types import gojson
 from pollama.types.json import Json
 from pollama.types.library import ModelDescription, ModelDetails, ModelListing, TensorInfo
@@ -61,7 +61,10 @@ async def show(request: web.Request) -> web.Response:
 async def copy(request: web.Request) -> web.Response:
     """Answer POST /api/copy."""
     fields = decode.fields_of(schemas.COPY, await request.read())
-    await request.app[SERVICES].library.copy(fields.get("source", ""), fields.get("destination", ""))
+    try:
+        await request.app[SERVICES].library.copy(fields.get("source", ""), fields.get("destination", ""))
+    except ModelNotFoundError as error:
+        raise missing_model(error) from None
     return web.Response()
 
 
