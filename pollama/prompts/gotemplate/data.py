@@ -7,6 +7,7 @@ from typing import Any
 
 from pollama.prompts.gotemplate.formatting import sprint
 from pollama.prompts.gotemplate.values import Boxed, Mapping, Pointer, Slice, Struct, Value, from_json
+from pollama.prompts.tool_json import parameters_json, property_json, tool_json
 from pollama.types import gojson
 from pollama.types.gojson import sorted_maps
 from pollama.types.json import Json
@@ -24,7 +25,7 @@ def tool_values(tools: Sequence[Tool]) -> Slice:
         "template.templateTools",
         [_tool(tool) for tool in tools],
         is_nil=not tools,
-        text=lambda: gojson.dumps([tool_json(tool) for tool in tools]) if tools else "null",
+        text=lambda: gojson.dumps([_tool_json(tool) for tool in tools]) if tools else "null",
     )
 
 
@@ -67,8 +68,8 @@ def _tool(tool: Tool) -> Struct:
     return Struct(
         "template.templateTool",
         fields,
-        methods={"String": lambda: gojson.dumps(tool_json(tool))},
-        json=lambda: tool_json(tool),
+        methods={"String": lambda: gojson.dumps(_tool_json(tool))},
+        json=lambda: _tool_json(tool),
     )
 
 
@@ -94,8 +95,8 @@ def _properties(properties: dict[str, ToolProperty] | None, type_name: str) -> M
         type_name,
         entries,
         zero=_property(ToolProperty()),
-        text=lambda: gojson.dumps(_sorted_properties_json(properties or {})),
-        json=lambda: None if properties is None else _sorted_properties_json(properties),
+        text=lambda: gojson.dumps(_properties_json(properties or {})),
+        json=lambda: None if properties is None else _properties_json(properties),
     )
 
 
@@ -119,7 +120,7 @@ def _property(item: ToolProperty) -> Struct:
         "api.ToolProperty",
         fields,
         methods={"ToTypeScriptType": lambda: typescript_type(item)},
-        json=lambda: property_json(item),
+        json=lambda: from_json(property_json(item)),
     )
 
 
@@ -147,10 +148,9 @@ def typescript_type(item: ToolProperty) -> str:
     return " | ".join(_TYPESCRIPT.get(name, "any") for name in item.type)
 
 
-def tool_json(tool: Tool) -> dict[str, Any]:
-    """Return a tool as templates print it; top-level properties are sorted."""
-    items = {} if tool.items is None else {"items": sorted_maps(from_json(tool.items))}
-    return {"type": tool.type, **items, "function": _function_json(tool)}
+def _tool_json(tool: Tool) -> dict[str, Any]:
+    """Return a tool as templates print it: the description always there, top-level properties sorted."""
+    return {**from_json(tool_json(tool)), "function": _function_json(tool)}
 
 
 def _function_json(tool: Tool) -> dict[str, Any]:
@@ -158,37 +158,10 @@ def _function_json(tool: Tool) -> dict[str, Any]:
 
 
 def _parameters_json(parameters: ToolParameters) -> dict[str, Any]:
-    optional = {
-        "$defs": sorted_maps(from_json(parameters.defs)),
-        "items": sorted_maps(from_json(parameters.items)),
-    }
     properties = parameters.properties
-    return {
-        "type": parameters.type,
-        **{key: value for key, value in optional.items() if value is not None},
-        **({"required": parameters.required} if parameters.required else {}),
-        "properties": None if properties is None else _sorted_properties_json(properties),
-    }
+    shown = None if properties is None else _properties_json(properties)
+    return {**from_json(parameters_json(parameters)), "properties": shown}
 
 
-def _sorted_properties_json(properties: dict[str, ToolProperty]) -> dict[str, Any]:
-    return {name: property_json(properties[name]) for name in sorted(properties)}
-
-
-def property_json(item: ToolProperty) -> dict[str, Any]:
-    """Return one property of a tool; properties nested in it keep their order."""
-    nested = item.properties
-    members = {
-        "anyOf": [property_json(alternative) for alternative in item.any_of],
-        "type": item.type[0] if len(item.type) == 1 else list(item.type),
-        "items": sorted_maps(from_json(item.items)),
-        "description": item.description,
-        "enum": sorted_maps(from_json(item.enum)),
-        "properties": None if nested is None else {name: property_json(value) for name, value in nested.items()},
-        "required": item.required,
-    }
-    return {key: value for key, value in members.items() if _is_given(key, value)}
-
-
-def _is_given(key: str, value: Json) -> bool:
-    return value is not None if key in ("items", "properties") else bool(value)
+def _properties_json(properties: dict[str, ToolProperty]) -> dict[str, Any]:
+    return {name: from_json(property_json(properties[name])) for name in sorted(properties)}
