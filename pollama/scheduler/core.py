@@ -31,7 +31,7 @@ from pollama.errors import CanceledError, PlacementError, PollamaError, QueueFul
 from pollama.scheduler import events
 from pollama.scheduler.capacity import context_lengths
 from pollama.scheduler.events import Command, Event
-from pollama.scheduler.loading import load_spec
+from pollama.scheduler.loading import load_spec, was_out_of_memory
 from pollama.scheduler.placement import Refusal, place
 from pollama.scheduler.policy import Policy
 from pollama.scheduler.queue import FairQueue
@@ -128,9 +128,14 @@ class Core:
                 replica.expires_at = self._now
 
     def _fail(self, replica: Replica, error: PollamaError) -> None:
+        """Refuse those who waited for a load that failed; once, when memory was short, let them try a smaller one."""
+        may_retry = was_out_of_memory(error) and not replica.is_retry
         for ticket in self._queue.ordered():
             if self._serves(replica, ticket):
-                self._refuse(ticket, error)
+                if may_retry and (len(self._context_lengths(ticket)) > 1 or self._replicas):
+                    ticket.cautious = True
+                else:
+                    self._refuse(ticket, error)
 
     def _close(self) -> None:
         self._closed = True
@@ -216,7 +221,8 @@ class Core:
 
     def _plan_beside(self, ticket: Ticket, ideal: Plan, staying: Collection[Replica]) -> Plan | None:
         """Return a plan as good as ``ideal`` that leaves ``staying`` and what is kept for others where they are."""
-        if len(staying) + len(self._round.kept) >= self._most_loaded():
+        neighbours = len(staying) + len(self._round.kept)
+        if neighbours >= (1 if ticket.cautious else self._most_loaded()):
             return None
         plan = self._place(ticket, [*(replica.plan for replica in staying), *self._round.kept])
         if isinstance(plan, Refusal) or plan.gpu_layers < ideal.gpu_layers:
@@ -225,7 +231,8 @@ class Core:
 
     def _place(self, ticket: Ticket, plans: list[Plan]) -> Plan | Refusal:
         request = ticket.request
-        return place(request.model, request.options, self._memory.spaces(plans), self._policy)
+        spaces = self._memory.spaces(plans)
+        return place(request.model, request.options, spaces, self._policy, reduced=ticket.cautious)
 
     def _clear(self, plan: Plan, leaving: list[Replica]) -> None:
         self._round.kept.append(plan)
@@ -253,7 +260,13 @@ class Core:
         mapped = sum(_mapped_bytes(replica) for replica in self.replicas)
         keep_alive = self._policy.keep_alive if request.keep_alive is None else request.keep_alive
         self._replicas[self._loads] = Replica(
-            self._loads, request.model, request.options, plan, keep_alive, last_used=self._now
+            self._loads,
+            request.model,
+            request.options,
+            plan,
+            keep_alive,
+            last_used=self._now,
+            is_retry=ticket.cautious,
         )
         spec = load_spec(request.model, request.options, plan, self._memory.devices, self._policy, mapped_bytes=mapped)
         self._commands.append(events.Load(self._loads, spec))
@@ -306,9 +319,11 @@ class Core:
             self._commands.append(events.Wake(deadline))
 
     def _serves(self, replica: Replica, ticket: Ticket) -> bool:
+        return replica.key == ticket.key and replica.serves(ticket, self._context_lengths(ticket)[0])
+
+    def _context_lengths(self, ticket: Ticket) -> list[int]:
         request = ticket.request
-        lengths = context_lengths(request.model, request.options, self._policy, self._memory.devices)
-        return replica.serves(ticket, lengths[0])
+        return context_lengths(request.model, request.options, self._policy, self._memory.devices)
 
     def _most_loaded(self) -> int:
         gpus = sum(1 for device in self._memory.devices if device.is_gpu)

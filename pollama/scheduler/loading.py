@@ -1,4 +1,4 @@
-"""From a plan to what a runner process is told."""
+"""From a plan to what a runner process is told, and what its failure means."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Final
 
+from pollama.errors import PollamaError
 from pollama.scheduler.estimate import generates
 from pollama.scheduler.policy import GIB, Policy
 from pollama.types.devices import Device
@@ -15,6 +16,20 @@ from pollama.types.plans import LoadSpec, Plan
 
 _HOST_RESERVE: Final = 8 * GIB
 _FITS_SHARE: Final = 0.8
+
+
+_MEMORY_WORDS: Final = (
+    "out of memory",
+    "out of device memory",
+    "outofmemory",
+    "out_of_device_memory",
+    "malloc failed",
+    "failed to allocate",
+    "allocation failed",
+    "not enough memory",
+    "insufficient memory",
+)
+"""How the engine and the drivers say that memory was short."""
 
 
 def load_spec(
@@ -61,6 +76,12 @@ def maps_weights(spec: ModelSpec, plan: Plan, gpus: Sequence[Device], host: Devi
     fits = plan.total_bytes <= _FITS_SHARE * sum(gpu.free_bytes for gpu in gpus)
     reserve = max(_HOST_RESERVE, host.total_bytes // 10)
     return not (fits and host.free_bytes < spec.file_bytes + mapped_bytes + reserve)
+
+
+def was_out_of_memory(error: PollamaError) -> bool:
+    """Tell whether a load failed for want of memory, so that a smaller one may succeed."""
+    text = str(error).lower()
+    return any(words in text for words in _MEMORY_WORDS)
 
 
 def _devices_of(plan: Plan, devices: Iterable[Device]) -> list[Device]:

@@ -25,16 +25,18 @@ class Refusal:
     reason: str
 
 
-def place(model: Model, options: Options, spaces: Sequence[Space], policy: Policy) -> Plan | Refusal:
+def place(
+    model: Model, options: Options, spaces: Sequence[Space], policy: Policy, *, reduced: bool = False
+) -> Plan | Refusal:
     """Return the best plan for one replica in the free ``spaces``, or what is missing.
 
-    An automatic context length is reduced in steps before the model is refused.
+    An automatic context length is reduced in steps before the model is refused; ``reduced`` begins one step lower.
     """
     spec = model.stored.spec
     if spec is None or model.stored.weights is None:
         return Refusal(f"{model.stored.short_name} has no weights that could be loaded")
     contexts = context_lengths(model, options, policy, [space.device for space in spaces])
-    for context in contexts:
+    for context in contexts[1:] if reduced and len(contexts) > 1 else contexts:
         for team in _teams(spec, options, spaces, policy):
             plan = fit(model, options, context, team, policy)
             if plan is not None:

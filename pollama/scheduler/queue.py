@@ -6,44 +6,43 @@ comes back starts at the turn that is being served. So one client's hundred requ
 
 from __future__ import annotations
 
+from bisect import insort
+
 from pollama.scheduler.state import Ticket
 from pollama.types.ports import LeaseRequest
 
 
 class FairQueue:
-    """Tickets by id, ordered by turn."""
+    """Waiting tickets, kept in order."""
 
     def __init__(self) -> None:
-        self._tickets: dict[int, Ticket] = {}
+        self._order: list[Ticket] = []
         self._last_turns: dict[str, int] = {}
         self._turn = 0
 
     def __len__(self) -> int:
-        return len(self._tickets)
-
-    def __contains__(self, ticket: int) -> bool:
-        return ticket in self._tickets
+        return len(self._order)
 
     def push(self, ticket: int, request: LeaseRequest) -> None:
         """Add a ticket behind the others of its client."""
         turn = max(self._turn, self._last_turns.get(request.client, -1) + 1)
         self._last_turns[request.client] = turn
-        self._tickets[ticket] = Ticket(ticket, request, turn)
+        insort(self._order, Ticket(ticket, request, turn), key=lambda waiting: (waiting.turn, waiting.id))
 
     def ordered(self) -> list[Ticket]:
         """Return the tickets, the next one first."""
-        return sorted(self._tickets.values(), key=lambda ticket: (ticket.turn, ticket.id))
+        return self._order.copy()
 
     def newest(self) -> int:
         """Return the youngest ticket's id, 0 when nobody waits."""
-        return max(self._tickets, default=0)
+        return max((ticket.id for ticket in self._order), default=0)
 
     def serve(self, ticket: Ticket) -> None:
         """Remove a ticket whose turn has come."""
         self._turn = max(self._turn, ticket.turn)
         self.drop(ticket.id)
+        self._last_turns = {client: turn for client, turn in self._last_turns.items() if turn >= self._turn}
 
     def drop(self, ticket: int) -> None:
         """Remove a ticket that gave up or was refused; unknown ones are ignored."""
-        self._tickets.pop(ticket, None)
-        self._last_turns = {client: turn for client, turn in self._last_turns.items() if turn >= self._turn}
+        self._order = [waiting for waiting in self._order if waiting.id != ticket]

@@ -50,8 +50,12 @@ class Memory:
 
     def _usable(self, device: Device) -> int:
         margin = self._policy.gpu_overhead + self._policy.gpu_margin if device.is_gpu else self._policy.host_margin
-        without_ours = device.free_bytes + self._ours.get(device.id, 0)
-        return min(device.capacity_bytes, without_ours) - margin
+        free = min(device.free_bytes, self._host_free()) if device.integrated else device.free_bytes
+        return min(device.capacity_bytes, free + self._ours.get(device.id, 0)) - margin
+
+    def _host_free(self) -> int:
+        """Return the free memory of the machine, which integrated GPUs live in."""
+        return max((device.free_bytes for device in self.devices if not device.is_gpu), default=0)
 
 
 def planned_bytes(plans: Iterable[Plan]) -> dict[str, int]:

@@ -34,12 +34,17 @@ def load_target(model: Model, options: Options) -> Target:
 
 @dataclass(slots=True, eq=False)
 class Ticket:
-    """One waiting request. ``turn`` orders the queue, ``admitted`` tells that it has been found room in it."""
+    """One waiting request.
+
+    ``turn`` orders the queue, ``admitted`` tells that it has been found room in it. ``cautious``: a load for it ran out
+    of memory; the next one has the devices for itself and, if it is automatic, a shorter context.
+    """
 
     id: int
     request: LeaseRequest
     turn: int
     admitted: bool = False
+    cautious: bool = False
     key: ModelKey = field(init=False)
     target: Target = field(init=False)
 
@@ -52,7 +57,8 @@ class Ticket:
 class Replica:
     """One load of a model, from its Load command until it is gone. Times are monotonic seconds.
 
-    ``model`` is the name that it was loaded for first. ``leases`` are the tickets that use it. ``newest_waiter`` is
+    ``model`` is the name that it was loaded for first; ``is_retry`` tells that memory was short the last time.
+    ``leases`` are the tickets that use it. ``newest_waiter`` is
     the youngest ticket that was waiting when it became ready: up to that one it serves before it makes room.
     """
 
@@ -62,6 +68,7 @@ class Replica:
     plan: Plan
     keep_alive: float
     last_used: float
+    is_retry: bool = False
     state: Literal["loading", "ready", "unloading"] = "loading"
     leases: set[int] = field(default_factory=set)
     expires_at: float | None = None

@@ -353,6 +353,36 @@ class TestFailures:
         world.loaded(2)
         assert other in world.granted
 
+    def test_load_that_ran_out_of_memory_is_tried_once_more_alone(self) -> None:
+        world = World(TIGHT, [cpu()])
+        holder, _ = world.serve(wish(A))
+        ticket = world.want(wish(B))
+        world.send(events.LoadFailed(2, LoadError("cudaMalloc failed: out of memory")))
+        assert ticket not in world.refused
+        world.leave(holder)
+        assert world.unloads == [1]
+        world.unloaded(1)
+        world.send(events.LoadFailed(3, LoadError("cudaMalloc failed: out of memory")))
+        assert ticket in world.refused
+
+    def test_load_that_ran_out_of_memory_is_tried_with_a_shorter_automatic_context(self) -> None:
+        world = World(replace(TIGHT, num_ctx=32768), [cpu()])
+        model = make_model("long", spec=make_spec(context_length=65536))
+        tickets = [world.want(wish(model)), world.want(wish(model, num_ctx=32768))]
+        world.send(events.LoadFailed(1, LoadError("failed to allocate the KV cache")))
+        assert world.refused.keys() == {tickets[1]}
+        assert [spec.plan.context_length for spec in world.loads.values()] == [32768, 4096]
+        world.loaded(2)
+        assert world.granted == {tickets[0]: 2}
+        assert world.want(wish(model)) not in world.refused
+        assert len(world.loads) == 2
+
+    def test_load_alone_that_ran_out_of_memory_is_not_repeated(self) -> None:
+        world = World(TIGHT, [cpu()])
+        ticket = world.want(wish(A))
+        world.send(events.LoadFailed(1, LoadError("out of memory")))
+        assert ticket in world.refused
+
     def test_dead_replica_is_replaced(self) -> None:
         world = World(TIGHT, [cpu()])
         holder, _ = world.serve(wish(A))
@@ -434,3 +464,8 @@ class TestLimits:
         assert world.unloads == [1]
         world.unloaded(1)
         assert len(world.loads) == 2
+
+    def test_integrated_gpu_has_no_more_than_the_machine(self) -> None:
+        world = World(TIGHT, [gpu(0, 12, integrated=True), cpu(16, free=6)])
+        ticket = world.want(wish(make_model("x", spec=make_spec(layers=14, layer_bytes=512 * MIB)), num_gpu=15))
+        assert "cuda 0: 6.0 of 12.0 GiB" in str(world.refused[ticket])

@@ -114,18 +114,18 @@ class Scheduling(RuleBasedStateMachine):
         self.holding.pop(ticket, None)
         self.send(events.Left(ticket))
 
-    @rule(data=st.data(), succeeds=st.booleans())
-    def end_a_load(self, data: st.DataObject, succeeds: bool) -> None:
+    @rule(data=st.data(), failure=st.sampled_from(["", "", "damaged file", "out of memory"]))
+    def end_a_load(self, data: st.DataObject, failure: str) -> None:
         if self.loading:
-            self.finish_load(data.draw(st.sampled_from(sorted(self.loading))), succeeds=succeeds)
+            self.finish_load(data.draw(st.sampled_from(sorted(self.loading))), failure)
 
-    def finish_load(self, replica: int, *, succeeds: bool) -> None:
+    def finish_load(self, replica: int, failure: str = "") -> None:
         spec = self.loading.pop(replica)
-        if succeeds:
+        if not failure:
             self.ready.add(replica)
             self.send(events.Loaded(replica, info_of(spec.plan)))
         else:
-            self.send(events.LoadFailed(replica, LoadError("out of luck")))
+            self.send(events.LoadFailed(replica, LoadError(failure)))
 
     @rule(data=st.data())
     def end_an_unload(self, data: st.DataObject) -> None:
@@ -186,7 +186,7 @@ class Scheduling(RuleBasedStateMachine):
 
     def advance(self) -> None:
         for replica in list(self.loading):
-            self.finish_load(replica, succeeds=True)
+            self.finish_load(replica)
         for ticket in list(self.holding):
             self.give_back(ticket)
         for replica in list(self.unloading):
