@@ -29,4 +29,4 @@ def _is_large(stored: StoredModel) -> bool:
         if any(size in name for size in _LARGE):
             return True
     match = re.fullmatch(r"([0-9.]+)([KMB])", stored.config.model_type.upper())
-    return bool(match) and float(match[1]) * _UNITS[match[2]] >= _LARGE_FROM
+    return match is not None and float(match[1]) * _UNITS[match[2]] >= _LARGE_FROM
