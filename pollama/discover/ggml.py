@@ -1,0 +1,59 @@
+"""The devices that llama.cpp sees, asked in a child process."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import sys
+from asyncio.subprocess import DEVNULL, PIPE
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, Literal
+
+import msgspec
+
+log = logging.getLogger(__name__)
+
+PROBE: Final = (sys.executable, "-m", "pollama.native.probe")
+_PROBE_SECONDS: Final = 60.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineDevice:
+    """One ggml device. ``hardware_id`` is its PCI address in lower case, "" when the backend does not tell."""
+
+    name: str
+    description: str
+    kind: Literal["cpu", "gpu", "igpu", "accelerator", "meta"]
+    backend: str
+    free_bytes: int
+    total_bytes: int
+    hardware_id: str = ""
+
+
+async def engine_devices(environ: Mapping[str, str], command: Sequence[str] = PROBE) -> list[EngineDevice]:
+    """Return the GPUs of this llama.cpp build as a runner with ``environ`` would see them.
+
+    A probe that fails is logged and leaves the CPU alone.
+    """
+    try:
+        output = await _output(command, environ)
+        devices = msgspec.json.decode(output, type=list[EngineDevice])
+    except (OSError, TimeoutError, msgspec.DecodeError) as error:
+        log.warning("the engine's devices could not be listed, using the CPU only: %s", error or type(error).__name__)
+        return []
+    return [device for device in devices if device.kind in ("gpu", "igpu") and device.total_bytes > 0]
+
+
+async def _output(command: Sequence[str], environ: Mapping[str, str]) -> bytes:
+    process = await asyncio.create_subprocess_exec(*command, env=environ, stdin=DEVNULL, stdout=PIPE, stderr=DEVNULL)
+    try:
+        async with asyncio.timeout(_PROBE_SECONDS):
+            output, _ = await process.communicate()
+    finally:
+        if process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+            await process.wait()
+    return output

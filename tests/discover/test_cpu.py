@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import psutil
+import pytest
+
+from pollama.discover.cpu import Limits, allowed_cores, cgroup_limits, core_ranges, cpu_device
+
+GIB = 1 << 30
+
+
+def _machine(root: Path, group: str, files: dict[str, str]) -> Path:
+    (root / "proc/self").mkdir(parents=True)
+    (root / "proc/self/cgroup").write_text(f"1:name=systemd:/\n0::{group}\n")
+    for name, text in files.items():
+        path = root / "sys/fs/cgroup" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"{text}\n")
+    return root
+
+
+def test_no_control_groups_no_limits(tmp_path: Path) -> None:
+    assert cgroup_limits(tmp_path) == Limits()
+
+
+def test_unlimited_group(tmp_path: Path) -> None:
+    files = {"a/memory.max": "max", "a/memory.current": "123", "a/cpu.max": "max 100000"}
+    assert cgroup_limits(_machine(tmp_path, "/a", files)) == Limits()
+
+
+def test_the_tightest_group_counts(tmp_path: Path) -> None:
+    files = {
+        "a/cpu.max": "150000 100000",
+        "a/memory.max": str(8 * GIB),
+        "a/memory.current": str(7 * GIB),
+        "a/b/cpu.max": "400000 100000",
+        "a/b/memory.max": str(4 * GIB),
+        "a/b/memory.current": str(2 * GIB),
+    }
+    limits = cgroup_limits(_machine(tmp_path, "/a/b", files))
+    assert limits == Limits(cpus=1.5, memory_bytes=4 * GIB, available_bytes=1 * GIB)
+
+
+def test_cached_files_count_as_available(tmp_path: Path) -> None:
+    files = {
+        "memory.max": str(4 * GIB),
+        "memory.current": str(3 * GIB),
+        "memory.stat": f"anon 5\ninactive_file {2 * GIB}\nactive_file 7",
+    }
+    limits = cgroup_limits(_machine(tmp_path, "/", files))
+    assert (limits.memory_bytes, limits.available_bytes) == (4 * GIB, 3 * GIB)
+
+
+def test_cores_follow_affinity_and_quota() -> None:
+    mine = tuple(sorted(os.sched_getaffinity(0)))
+    assert allowed_cores(Limits()) == mine
+    assert allowed_cores(Limits(cpus=0.5)) == mine[:1]
+    assert allowed_cores(Limits(cpus=1000.0)) == mine
+
+
+@pytest.mark.parametrize(
+    ("cores", "text"), [((), ""), ((0,), "0"), ((0, 1, 2, 3, 8), "0-3,8"), ((1, 3, 5, 6), "1,3,5-6")]
+)
+def test_core_ranges(cores: tuple[int, ...], text: str) -> None:
+    assert core_ranges(cores) == text
+
+
+def test_cpu_device_in_a_limited_group(tmp_path: Path) -> None:
+    root = _machine(tmp_path, "/", {"memory.max": str(GIB), "memory.current": str(GIB // 4)})
+    (root / "proc/cpuinfo").write_text("processor\t: 0\nmodel name\t: Quick CPU\n")
+    device = cpu_device(root)
+    assert (device.kind, device.name, device.is_gpu) == ("cpu", "Quick CPU", False)
+    assert device.total_bytes == GIB
+    assert device.free_bytes <= 3 * GIB // 4
+    assert device.id == f"cpu:{core_ranges(device.cores)}"
+
+
+def test_cpu_device_of_this_machine() -> None:
+    device = cpu_device()
+    assert 0 < device.free_bytes <= device.total_bytes <= psutil.virtual_memory().total
+    assert device.cores
