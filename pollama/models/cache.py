@@ -41,7 +41,10 @@ class ModelCache:
         known = self._models.get(path)
         if known is not None and known[0] == stamp:
             return known[1]
-        return await self._load(name, path, stamp)
+        try:
+            return await self._load(name, path, stamp)
+        except FileNotFoundError:
+            return None  # deleted just now
 
     def _stamp(self, path: Path) -> _Stamp | None:
         try:

@@ -95,6 +95,17 @@ class StoreFolder:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 _replace(path, data, self.manifests)
 
+    def replace(self, name: ModelName, made: Manifest, *, prune: bool) -> None:
+        """Write a manifest; with ``prune`` the blobs that only its predecessor used go. Raises StoreError."""
+        old: set[str] = set()
+        with contextlib.suppress(FileNotFoundError, StoreError):
+            old = manifest.read(self.path(name)).manifest.digests()
+        self.write(name, made.encoded(), made)
+        unused = old - made.digests()
+        if prune and unused:
+            with self.locked(exclusive=True):
+                self.remove_unused(unused)
+
     def remove(self, path: Path) -> None:
         """Remove a manifest and the folders that it leaves empty; the caller holds the exclusive lock."""
         with store_errors(f"manifest {path} cannot be removed"):
@@ -102,8 +113,8 @@ class StoreFolder:
         self.drop_empty(path.parent)
 
     def drop_empty(self, folder: Path) -> None:
-        """Remove ``folder`` and its parents up to ``manifests/`` as far as they are empty."""
-        while folder.is_relative_to(self.manifests):
+        """Remove ``folder`` and its parents below ``manifests/`` as far as they are empty."""
+        while folder != self.manifests and folder.is_relative_to(self.manifests):
             try:
                 folder.rmdir()
             except OSError:
@@ -116,6 +127,10 @@ class StoreFolder:
         for digest in digests - used:
             with store_errors(f"blob {digest} cannot be removed"):
                 self.blobs.path(digest).unlink(missing_ok=True)
+
+    def leftovers(self) -> list[Path]:
+        """Return the temporary files of manifests; those of a process that crashed stay behind."""
+        return list(self.manifests.glob(f"{_TEMPORARY}*"))
 
     @contextmanager
     def locked(self, *, exclusive: bool) -> Iterator[None]:

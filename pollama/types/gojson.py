@@ -69,6 +69,19 @@ def number(value: float) -> str:
     return f"{digits}e{exponent[0]}{exponent[1:].lstrip('0')}"
 
 
+def printed(value: float) -> str:
+    """Return a float as Go's ``%v`` prints it: with an exponent from 1e6 on and below 1e-4 (``1e+06``, ``1e-05``)."""
+    exact = Decimal(repr(float(value)))
+    if not exact.is_finite():
+        return _GO_SPECIALS[repr(float(value))]
+    exponent = exact.adjusted() if value else 0
+    if -4 <= exponent < 6:
+        return f"{exact:f}".removesuffix(".0")
+    digits = "".join(map(str, exact.as_tuple().digits)).rstrip("0")
+    fraction = f".{digits[1:]}" if len(digits) > 1 else ""
+    return f"{'-' if value < 0 else ''}{digits[0]}{fraction}e{exponent:+03d}"
+
+
 def shortest_float32(values: Iterable[float]) -> list[float]:
     """Return for each 32-bit value the float whose digits are the fewest that still identify that value.
 

@@ -74,7 +74,7 @@ class ModelListing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelDescription:
-    """All that /api/show tells. ``model_info`` and ``projector_info`` are raw GGUF values (arrays in full)."""
+    """All that /api/show tells. ``model_info`` and ``projector_info`` are GGUF values (arrays only when asked for)."""
 
     model: Model
     details: ModelDetails

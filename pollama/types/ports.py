@@ -57,9 +57,12 @@ class Library(Protocol):
         ...
 
     async def describe(
-        self, name: str, *, system: str = "", options: dict[str, Json] | None = None
+        self, name: str, *, system: str = "", options: dict[str, Json] | None = None, verbose: bool = False
     ) -> ModelDescription:
-        """Return what /api/show tells of a model. Raises as ``resolve``."""
+        """Return what /api/show tells of a model; without ``verbose`` arrays of the GGUF are None.
+
+        Raises as ``resolve``; ModelNotFoundError has the short name.
+        """
         ...
 
     async def copy(self, source: str, destination: str) -> None:
