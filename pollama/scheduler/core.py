@@ -319,7 +319,7 @@ class Core:
             self._commands.append(events.Wake(deadline))
 
     def _serves(self, replica: Replica, ticket: Ticket) -> bool:
-        return replica.key == ticket.key and replica.serves(ticket, self._context_lengths(ticket)[0])
+        return replica.serves(ticket, self._context_lengths(ticket)[0])
 
     def _context_lengths(self, ticket: Ticket) -> list[int]:
         request = ticket.request

@@ -18,11 +18,11 @@ from pollama.errors import LoadError
 from pollama.scheduler import events
 from pollama.scheduler.core import Core
 from pollama.scheduler.events import Command, Event
-from pollama.scheduler.policy import Policy
+from pollama.scheduler.policy import GIB, Policy
 from pollama.scheduler.state import Replica
 from pollama.types.devices import Device
 from pollama.types.model import Model
-from pollama.types.plans import LoadSpec
+from pollama.types.plans import LoadSpec, Plan
 from pollama.types.ports import Launcher, Lease, LeaseRequest, Resident, Runner
 
 _log = logging.getLogger(__name__)
@@ -110,7 +110,7 @@ class ModelScheduler:
                 if not waiter.done():
                     waiter.set_exception(error)
             case events.Load(replica, spec):
-                _log.info("loading %s: %s", spec.weights, spec.plan.reason)
+                _log.info("loading %s as replica %d: %s", spec.weights, replica, _summary(spec.plan))
                 life = self._spawn(self._live(replica, spec), events.Unloaded(replica))
                 life.add_done_callback(lambda _: self._lives.pop(replica, None))
                 self._lives[replica] = life
@@ -131,7 +131,13 @@ class ModelScheduler:
 
     def _finish(self, task: asyncio.Task[Event], cancelled: Event) -> None:
         self._tasks.discard(task)
-        self._feed(cancelled if task.cancelled() else task.result())
+        if task.cancelled():
+            self._feed(cancelled)
+        elif error := task.exception():
+            _log.error("%s ended in an unexpected way", task.get_name(), exc_info=error)
+            self._feed(cancelled)
+        else:
+            self._feed(task.result())
 
     async def _live(self, replica: int, spec: LoadSpec) -> Event:
         """Own one replica from start to end. Being cancelled is the request to end it."""
@@ -176,4 +182,13 @@ def _resident(replica: Replica, use: tuple[int, int], now: float, today: float) 
         total_bytes=use[0],
         gpu_bytes=use[1],
         in_use=len(replica.leases),
+    )
+
+
+def _summary(plan: Plan) -> str:
+    """Return a plan in one line of the log."""
+    cells = f"{plan.cells} shared cells" if plan.shared_cells else "cells of its own for each"
+    return (
+        f"{plan.reason}; {plan.total_bytes / GIB:.1f} GiB; {plan.sequences} sequences of "
+        f"{plan.context_length} tokens, {cells}"
     )

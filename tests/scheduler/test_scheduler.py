@@ -155,6 +155,21 @@ async def test_dead_runner_is_replaced_for_the_next_request(bench: Bench) -> Non
     assert lease.runner is bench.launcher.runners[1]
 
 
+async def test_runner_that_cannot_be_closed_is_forgotten(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+    await bench.use(wish(A))
+
+    async def broken() -> None:
+        raise OSError("stuck")
+
+    bench.launcher.runners[0].close = broken  # type: ignore[method-assign]
+    await bench.scheduler.unload(A)
+    await settle()
+    assert list(bench.scheduler.residents()) == []
+    assert "stuck" in caplog.text
+    bench.launcher.runners[0].closed = True
+    await bench.use(wish(A))
+
+
 async def test_release_after_the_runner_died_is_harmless(bench: Bench) -> None:
     async with bench.scheduler.acquire(wish(A)):
         bench.launcher.runners[0].die("signal 9")
