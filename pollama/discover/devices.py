@@ -31,11 +31,6 @@ _SIMILAR: Final = 0.05
 """Two readings of one GPU's memory differ by less than this share."""
 
 
-async def discover(config: Config) -> list[Device]:
-    """Return all devices with their free memory: GPUs in the engine's order, then the CPU."""
-    return await DeviceReader(config).read()
-
-
 class DeviceReader:
     """Reads the devices again and again. The engine is asked once, unless only it knows a GPU's free memory."""
 

@@ -1,0 +1,161 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pollama.config import SETTINGS, Config, documentation
+from pollama.errors import ConfigError
+from pollama.types.requests import FOREVER
+
+
+def _load(home: Path, text: str | None = None, **environ: str) -> Config:
+    file = None
+    if text is not None:
+        file = home / "settings.yaml"
+        file.write_text(text)
+    return Config.load({"HOME": str(home), **environ}, file)
+
+
+def test_defaults(tmp_path: Path) -> None:
+    config = _load(tmp_path)
+    assert config.host.url == "http://127.0.0.1:11434"
+    assert config.models == tmp_path / ".ollama" / "models"
+    assert (config.keep_alive, config.load_timeout) == (300, 300)
+    assert (config.num_parallel, config.flash_attention, config.go_template) == (None, None, None)
+
+
+def test_environment_beats_file_and_overrides_beat_both(tmp_path: Path) -> None:
+    text = "max_queue: 1\nnum_parallel: 1\ncontext_length: 1\n"
+    environ = {"HOME": str(tmp_path), "OLLAMA_NUM_PARALLEL": "2", "OLLAMA_CONTEXT_LENGTH": "2"}
+    file = tmp_path / "settings.yaml"
+    file.write_text(text)
+    config = Config.load(environ, file, {"context_length": 3})
+    assert (config.max_queue, config.num_parallel, config.context_length) == (1, 2, 3)
+
+
+def test_the_file_in_the_home_directory_is_read(tmp_path: Path) -> None:
+    (tmp_path / ".ollama").mkdir()
+    (tmp_path / ".ollama" / "pollama.yaml").write_text("max_queue: 7")
+    assert _load(tmp_path).max_queue == 7
+
+
+def test_every_kind_of_value_in_a_file(tmp_path: Path) -> None:
+    text = """
+host: https://example.com
+models: /srv/models
+keep_alive: 1h30m
+load_timeout: 0
+num_parallel: 4
+origins: [http://a, http://b]
+remotes: x.com,y.com
+no_prune: true
+flash_attention: no
+debug: 2
+"""
+    config = _load(tmp_path, text)
+    assert config.host.netloc == "example.com:443"
+    assert config.models == Path("/srv/models")
+    assert (config.keep_alive, config.load_timeout) == (5400, FOREVER)
+    assert config.num_parallel == 4
+    assert config.origins == ("http://a", "http://b")
+    assert config.remotes == ("x.com", "y.com")
+    assert (config.no_prune, config.flash_attention, config.log_level) == (True, False, -8)
+
+
+@pytest.mark.parametrize("text", ["", "# nothing"])
+def test_an_empty_file_sets_nothing(tmp_path: Path, text: str) -> None:
+    assert _load(tmp_path, text) == _load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("max_queu: 1", "unknown setting 'max_queu'"),
+        ("network: {proxy: x}", "unknown setting 'network.proxy'"),
+        ("network: {}", "unknown setting 'network'"),
+        ("max_queue: many", "max_queue must be of type unsigned integer, not 'many'"),
+        ("max_queue: -1", "max_queue must be of type unsigned integer, not -1"),
+        ("max_queue: true", "max_queue must be of type unsigned integer, not True"),
+        ("no_prune: perhaps", "no_prune must be of type boolean, not 'perhaps'"),
+        ("keep_alive: 1 day", "keep_alive must be of type duration, not '1 day'"),
+        ("keep_alive: [1]", r"keep_alive must be of type duration, not \[1\]"),
+        ("origins: [1]", r"origins must be of type comma separated list, not \[1\]"),
+        ("models: 7", "models must be of type path, not 7"),
+        ("- max_queue", "must be a mapping of settings"),
+        ("max_queue: [", "settings.yaml"),
+    ],
+)
+def test_a_wrong_file_is_refused_by_name(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message) as caught:
+        _load(tmp_path, text)
+    assert str(tmp_path / "settings.yaml") in str(caught.value)
+
+
+def test_a_named_file_must_exist(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"missing\.yaml"):
+        Config.load({"HOME": str(tmp_path)}, tmp_path / "missing.yaml")
+
+
+@pytest.mark.parametrize("name", ["OLLAMA_MAX_QUEUE", "OLLAMA_KEEP_ALIVE"])
+def test_a_wrong_variable_is_warned_about_and_ignored(
+    tmp_path: Path, name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert _load(tmp_path, **{name: "often"}) == _load(tmp_path)
+    assert f"{name}='often'" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("content", "variable", "source"),
+    [
+        (None, "", "none"),
+        (None, "1", "env"),
+        ('{"disable_ollama_cloud": true}', "", "config"),
+        ('{"disable_ollama_cloud": true}', "1", "both"),
+        ('{"disable_ollama_cloud": false}', "", "none"),
+        ('{"disable_ollama_cloud": "yes"}', "", "none"),
+        ("[1]", "", "none"),
+        ("{", "", "none"),
+    ],
+)
+def test_what_turns_the_cloud_off(tmp_path: Path, content: str | None, variable: str, source: str) -> None:
+    (tmp_path / ".ollama").mkdir()
+    if content is not None:
+        (tmp_path / ".ollama" / "server.json").write_text(content)
+    config = _load(tmp_path, OLLAMA_NO_CLOUD=variable)
+    assert config.cloud_disabled_source == source
+    assert config.cloud_disabled is (source != "none")
+
+
+@pytest.mark.parametrize(
+    ("environ", "editor"),
+    [
+        ({}, "vi"),
+        ({"EDITOR": "ed"}, "ed"),
+        ({"EDITOR": "ed", "VISUAL": "vim"}, "vim"),
+        ({"EDITOR": "ed", "OLLAMA_EDITOR": " ", "VISUAL": "vim"}, "vim"),
+        ({"EDITOR": "ed", "OLLAMA_EDITOR": "emacs"}, "emacs"),
+    ],
+)
+def test_the_first_variable_that_is_set_counts(tmp_path: Path, environ: dict[str, str], editor: str) -> None:
+    assert _load(tmp_path, **environ).editor == editor
+
+
+def test_children_inherit_the_environment_as_it_is(tmp_path: Path) -> None:
+    environ = {"HOME": str(tmp_path), "LLAMA_ARG_THREADS": " 3 "}
+    config = Config.load(environ)
+    assert config.threads == 3
+    assert config.environ == environ
+
+
+def test_settings_are_declared_once() -> None:
+    variables = [name for setting in SETTINGS for name in setting.variables]
+    keys = [setting.key for setting in SETTINGS]
+    assert len(set(variables)) == len(variables)
+    assert len(set(keys)) == len(keys)
+    assert all(setting.help for setting in SETTINGS)
+
+
+def test_the_documentation_is_current() -> None:
+    path = Path(__file__).parent.parent / "docs" / "configuration.md"
+    assert path.read_text(encoding="utf-8") == documentation()
