@@ -143,7 +143,7 @@ def reads_environment(tree: ast.Module) -> bool:
     """Tell whether a module mentions ``os.environ`` or ``os.getenv``."""
     names = {"environ", "getenv", "environb"}
     return any(
-        (isinstance(node, ast.Attribute) and node.attr in names)
+        (isinstance(node, ast.Attribute) and node.attr in names and ast.unparse(node.value) == "os")
         or (isinstance(node, ast.ImportFrom) and node.module == "os" and names & {alias.name for alias in node.names})
         for node in ast.walk(tree)
     )

@@ -1,0 +1,97 @@
+"""An HTTP server that answers what a test tells it to, and remembers what it was asked."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Self
+
+from pollama.types.json import Json
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One request as it arrived."""
+
+    method: str
+    path: str
+    body: Json
+    agent: str
+
+
+@dataclass(slots=True)
+class Script:
+    """Answers by ``METHOD /path``: a status and the records of the body. A list of answers is used up one by one."""
+
+    answers: dict[str, list[tuple[int, Sequence[Json]]]] = field(default_factory=dict)
+    requests: list[Request] = field(default_factory=list)
+
+    def on(self, route: str, *records: Json, status: int = 200) -> Self:
+        """Add an answer; the last one of a route is given again and again."""
+        self.answers.setdefault(route, []).append((status, records))
+        return self
+
+    def next_answer(self, route: str) -> tuple[int, Sequence[Json]]:
+        """Return the answer to a request."""
+        answers = self.answers.get(route, [(404, [{"error": f"no answer to {route}"}])])
+        return answers.pop(0) if len(answers) > 1 else answers[0]
+
+    def bodies(self, path: str) -> list[Json]:
+        """Return the bodies that were sent to ``path``."""
+        return [request.body for request in self.requests if request.path == path]
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    script: Script
+
+    def do_HEAD(self) -> None:
+        self.send_response(200 if self.path == "/" else 404)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def do_GET(self) -> None:
+        self._answer()
+
+    def do_POST(self) -> None:
+        self._answer()
+
+    def do_DELETE(self) -> None:
+        self._answer()
+
+    def _answer(self) -> None:
+        content = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        body = content if self.path.startswith("/api/blobs/") else json.loads(content or b"null")
+        self.script.requests.append(Request(self.command, self.path, body, self.headers.get("User-Agent", "")))
+        route = f"{self.command} {'/api/blobs/' if self.path.startswith('/api/blobs/') else self.path}"
+        status, records = self.script.next_answer(route)
+        answer = "".join(f"{json.dumps(record)}\n" for record in records).encode()
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(answer)))
+        self.end_headers()
+        self.wfile.write(answer)
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+        """Stay silent."""
+
+
+class ScriptedServer:
+    """Serves a Script on a free port while the block runs."""
+
+    def __init__(self, script: Script) -> None:
+        handler = type("Handler", (_Handler,), {"script": script})
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))
+        self.address = f"127.0.0.1:{self._server.server_address[1]}"
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
