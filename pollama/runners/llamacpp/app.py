@@ -5,6 +5,7 @@ It answers from the moment the process runs: while the model loads only ``/statu
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol, TypeVar
 
@@ -135,11 +136,12 @@ async def _stream(request: web.Request, backlog: Backlog) -> web.StreamResponse:
     response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
     await response.prepare(request)
     more = True
-    while more:
-        item = await backlog.get()
-        more = isinstance(item, Delta)
-        await response.write(protocol.encode_frame(item))
-    await response.write_eof()
+    with contextlib.suppress(ConnectionError):  # the client left between two writes
+        while more:
+            item = await backlog.get()
+            more = isinstance(item, Delta)
+            await response.write(protocol.encode_frame(item))
+        await response.write_eof()
     return response
 
 
