@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import codecs
+import functools
+import json
+from typing import Any
+
 import pytest
 
 from pollama.errors import TemplateError
 from pollama.prompts.chat_template import chat_capabilities, chat_round_trips_tools
 from pollama.prompts.gotemplate import TemplateValues, parse_template
+from pollama.prompts.parsers import Output, OutputParser
+from pollama.prompts.parsers.arguments import load_json
+from pollama.prompts.parsers.thinking import ThinkingParser
+from pollama.prompts.parsers.tools import ToolParser
 from pollama.prompts.traits import (
     PromptSources,
     go_capabilities,
@@ -126,3 +135,72 @@ def _go_template_setting(raw: str) -> bool | None:
     """Read the variable as the configuration does: unreadable means on."""
     text = raw.strip("\"' ")
     return None if not text else text not in ("0", "f", "F", "false", "FALSE", "False")
+
+
+def _shown(output: Output) -> Vector:
+    """Return an output as vectors write one."""
+    shown: Vector = {"content": output.content, "thinking": output.thinking}
+    shown["tool_calls"] = [
+        {**({"id": call.id} if call.id else {}), "index": call.index, "name": call.name, "arguments": call.arguments}
+        for call in output.tool_calls
+    ]
+    return {key: value for key, value in shown.items() if value}
+
+
+def _feed(parser: OutputParser, chunks: list[str | Vector]) -> list[Vector]:
+    """Feed all chunks; parts of characters are completed first, as the runner does."""
+    decoder = codecs.getincrementaldecoder("utf-8")("replace")
+    texts = [decoder.decode(as_text(chunk).encode("utf-8", "surrogateescape")) for chunk in chunks]
+    return [_shown(parser.feed(text)) for text in texts]
+
+
+def _joined(chunks: list[Vector]) -> Vector:
+    """Return what the chunks of an output say together."""
+    decode = functools.partial(str.encode, encoding="utf-8", errors="surrogateescape")
+    parts: dict[str, Any] = {
+        key: b"".join(decode(as_text(chunk.get(key, ""))) for chunk in chunks).decode("utf-8", "replace")
+        for key in ("content", "thinking")
+    }
+    parts["tool_calls"] = [call for chunk in chunks for call in chunk.get("tool_calls", [])]
+    return parts
+
+
+def _assert_chunks(actual: list[Vector], expected: list[Vector], chunks: list[str | Vector]) -> None:
+    """Compare chunk by chunk, or as a whole where chunks end inside a character."""
+    expected = load_json(json.dumps(expected))
+    if all(isinstance(chunk, str) for chunk in chunks):
+        assert actual == expected
+    else:
+        assert _joined(actual) == _joined(expected)
+
+
+@pytest.mark.parametrize("vector", load_vectors("thinking_parser"), ids=vector_id)
+def test_thinking_parser(vector: Vector) -> None:
+    item, expected = vector["input"], vector["output"]
+    parser = ThinkingParser(item["opening_tag"], item["closing_tag"])
+    actual = [_shown(parser.feed(as_text(chunk))) for chunk in item["chunks"]]
+    _assert_chunks(actual, expected["chunks"], item["chunks"])
+    assert {"state": parser.state.value, "buffer": parser.buffer} == expected["final"]
+
+
+@pytest.mark.parametrize("vector", load_vectors("tools_parser"), ids=vector_id)
+def test_tool_parser(vector: Vector) -> None:
+    item = vector["input"]
+    if "error" in vector:
+        with pytest.raises(TemplateError) as caught:
+            parse_template(item["template"])
+        assert str(caught.value) == vector["error"]["text"]
+        return
+    expected = vector["output"]
+    tag = item["tag"] if "tag" in item else parse_template(item["template"]).tool_tag
+    parser = ToolParser(tag, tools_of(item["tools"]))
+    assert tag == expected["tag"]
+    _assert_chunks(_feed(parser, item["chunks"]), expected["chunks"], item["chunks"])
+    final = expected["final"]
+    assert (parser.state.value, parser.calls) == (final["state"], final["calls"])
+    if final["state"] == "Done":
+        # Ollama keeps a part that it has sent already, and would send it again: not imitated.
+        assert not parser.buffer
+        return
+    assert _same_text(parser.buffer, final["buffer"])
+    assert _same_text(parser.feed("", done=True).content, final["content"])
