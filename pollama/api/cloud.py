@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from pollama.api.services import Services
-from pollama.errors import ForbiddenError, PollamaError, UnauthorizedError
+from pollama.errors import ForbiddenError, UnauthorizedError
 
 
 def refuse_cloud_name(services: Services, name: str, *, unavailable: str = "remote model is unavailable") -> None:
     """Raise for a name that explicitly means a model of the cloud.
 
     ForbiddenError where cloud features are turned off, UnauthorizedError where they are not: nobody is signed in.
-    A name that is none is left to whoever looks the model up.
+    What is no name at all raises as a look-up of the model would.
     """
-    try:
-        wanted = services.library.asks_for_cloud(name)
-    except PollamaError:
-        return
+    wanted = services.library.asks_for_cloud(name)
     if wanted and services.cloud_disabled:
         raise ForbiddenError(f"ollama cloud is disabled: {unavailable}")
     if wanted:

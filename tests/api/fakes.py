@@ -104,11 +104,11 @@ class FakeLibrary:
     created: list[CreateRequest] = field(default_factory=list)
 
     async def resolve(self, name: str) -> Model:
-        if not name:
-            raise NameRequiredError
         raise ModelNotFoundError(name)
 
     def asks_for_cloud(self, name: str) -> bool:
+        if not name:
+            raise NameRequiredError
         return name.endswith(":cloud")
 
     async def list(self) -> Sequence[ModelListing]:

@@ -177,9 +177,11 @@ async def test_the_embedding_endpoints_advise_to_pull(api: Api) -> None:
 
 
 async def test_an_engine_failure_is_500_on_the_old_endpoint(api: Api) -> None:
-    api.inference.embeddings = GenerationError("boom", 400)
-    assert (await api.post("/api/embed", {"model": "m", "input": "x"})).status == 400
-    assert (await api.post("/api/embeddings", {"model": "m", "prompt": "x"})).status == 500
+    for error in (GenerationError("boom", 400), BadRequestError("too long")):
+        api.inference.embeddings = error
+        assert (await api.post("/api/embed", {"model": "m", "input": "x"})).status == 400
+        assert (await api.post("/api/embeddings", {"model": "m", "prompt": "x"})).status == 500
+    assert (await api.post("/api/embeddings", {"prompt": "x"})).status == 400
 
 
 async def test_a_request_that_cannot_be_served_keeps_its_text(api: Api) -> None:

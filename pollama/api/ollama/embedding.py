@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from array import array
-from contextlib import suppress
-from typing import Any
 
 from aiohttp import web
 
@@ -13,7 +11,7 @@ from pollama.api.errors import json_response, missing_model, unnamed_is_missing
 from pollama.api.ollama import decode, schemas
 from pollama.api.ollama.generation import client_of
 from pollama.api.ollama.records import present
-from pollama.api.services import SERVICES, Services
+from pollama.api.services import SERVICES
 from pollama.errors import BadRequestError, GenerationError, ModelNotFoundError, NameRequiredError, PollamaError
 from pollama.types import gojson
 from pollama.types.events import Embeddings
@@ -25,12 +23,12 @@ async def embed(request: web.Request) -> web.Response:
     """Answer POST /api/embed."""
     services = request.app[SERVICES]
     fields = decode.fields_of(schemas.EMBED, await request.read())
-    refuse_cloud_name(services, fields.get("model", ""))
     try:
+        refuse_cloud_name(services, fields.get("model", ""))
         inputs = decode.embed_inputs(fields.get("input"))
         if inputs is None:
-            await _refuse_input(services, fields)
-        result = await services.inference.embed(decode.embed_request(fields, inputs or []), client=client_of(request))
+            raise BadRequestError("invalid input type")
+        result = await services.inference.embed(decode.embed_request(fields, inputs), client=client_of(request))
     except NameRequiredError:
         raise unnamed_is_missing() from None
     except ModelNotFoundError as error:
@@ -39,7 +37,7 @@ async def embed(request: web.Request) -> web.Response:
 
 
 async def embeddings(request: web.Request) -> web.Response:
-    """Answer POST /api/embeddings: one vector, as the engine gave it."""
+    """Answer POST /api/embeddings: one vector, as the engine gave it. What the engine refuses is 500 here."""
     fields = decode.fields_of(schemas.EMBEDDING, await request.read())
     wanted = decode.embedding_request(fields)
     services = request.app[SERVICES]
@@ -48,17 +46,10 @@ async def embeddings(request: web.Request) -> web.Response:
         result = await services.inference.embed(wanted, client=client_of(request))
     except ModelNotFoundError as error:
         raise missing_model(error, _HINT) from None
-    except GenerationError as error:
+    except (GenerationError, BadRequestError) as error:
         raise PollamaError(str(error)) from None
     vector = result.vectors[0] if result.vectors else []
     return json_response(gojson.dumps({"embedding": vector}).encode())
-
-
-async def _refuse_input(services: Services, fields: dict[str, Any]) -> None:
-    """Raise the error for an input of the wrong type; one in the model's name comes first."""
-    with suppress(ModelNotFoundError):
-        await services.library.resolve(fields.get("model", ""))
-    raise BadRequestError("invalid input type")
 
 
 def _embed_body(model: str, result: Embeddings) -> bytes:

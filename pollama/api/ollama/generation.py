@@ -24,10 +24,10 @@ async def generate(request: web.Request) -> web.StreamResponse:
     fields = decode.fields_of(schemas.GENERATE, await request.read())
     wanted = decode.completion_request(fields)
     services = request.app[SERVICES]
-    refuse_cloud_name(services, wanted.model)
-    events = services.inference.complete(wanted, client=client_of(request))
     records = GenerateRecords(wanted.model)
     try:
+        refuse_cloud_name(services, wanted.model)
+        events = services.inference.complete(wanted, client=client_of(request))
         return await answer(request, events, records, stream=decode.wants_stream(fields))
     except NameRequiredError:
         raise unnamed_is_missing() from None
