@@ -27,9 +27,13 @@ class Vocabulary:
         self.eos = int(llama.llama_vocab_eos(self.pointer))
         self.adds_bos = bool(llama.llama_vocab_get_add_bos(self.pointer))
         self.adds_eos = bool(llama.llama_vocab_get_add_eos(self.pointer))
-        self.bos_text = self.piece(self.bos, special=True).decode("utf-8", "replace") if self.bos >= 0 else ""
+        self.bos_text = self._special_text(self.bos)
+        self.eos_text = self._special_text(self.eos)
         self._pieces: dict[int, bytes] = {}
         self._ends: dict[int, bool] = {}
+
+    def _special_text(self, token: int) -> str:
+        return self.piece(token, special=True).decode("utf-8", "replace") if token >= 0 else ""
 
     def tokenize(self, text: str, *, add_special: bool, parse_special: bool) -> list[int]:
         """Return the token ids of ``text``."""

@@ -124,6 +124,7 @@ class RunnerInfo:
     bos: int
     eos: int
     bos_text: str
+    eos_text: str = ""
     adds_bos: bool
     adds_eos: bool
     can_shift: bool

@@ -138,9 +138,9 @@ async def _stream(request: web.Request, backlog: Backlog) -> web.StreamResponse:
     more = True
     with contextlib.suppress(ConnectionError):  # the client left between two writes
         while more:
-            item = await backlog.get()
-            more = isinstance(item, Delta)
-            await response.write(protocol.encode_frame(item))
+            items = await backlog.get()
+            more = isinstance(items[-1], Delta)
+            await response.write(b"".join(map(protocol.encode_frame, items)))
         await response.write_eof()
     return response
 

@@ -16,8 +16,8 @@ LIMIT: Final = 1 << 18
 class Backlog:
     """The way from an engine's sink to one reader that may be slow.
 
-    Deltas that nobody took yet are read as one. A reader that stays away until ``LIMIT`` is reached loses the
-    generation, because the engine cannot wait for it.
+    What nobody took yet is read at once, item by item as the engine made it: clients count records. A reader that
+    stays away until ``LIMIT`` is reached loses the generation, because the engine cannot wait for it.
     """
 
     def __init__(self) -> None:
@@ -51,28 +51,13 @@ class Backlog:
             self._deltas.append(item)
         self._changed.set()
 
-    async def get(self) -> Delta | Finished | Exception:
-        """Return all text that is waiting as one Delta, else the end of the generation; waits for either."""
+    async def get(self) -> list[Delta | Finished | Exception]:
+        """Return all that is waiting, in order, the end of the generation last; waits until there is something."""
         while not self._deltas and self._end is None:
             self._changed.clear()
             await self._changed.wait()
-        if self._deltas:
-            return self._take()
-        assert self._end is not None
-        return self._end
-
-    def _take(self) -> Delta:
-        deltas, self._deltas, self._weight = self._deltas, [], 0
-        return deltas[0] if len(deltas) == 1 else merged(deltas)
-
-
-def merged(deltas: list[Delta]) -> Delta:
-    """Return one Delta with the text, tokens and log probabilities of all."""
-    return Delta(
-        text="".join(delta.text for delta in deltas),
-        tokens=[token for delta in deltas for token in delta.tokens],
-        logprobs=[entry for delta in deltas for entry in delta.logprobs],
-    )
+        taken, self._deltas, self._weight = self._deltas, [], 0
+        return taken if self._end is None else [*taken, self._end]
 
 
 def _weight(delta: Delta) -> int:

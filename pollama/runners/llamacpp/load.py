@@ -164,6 +164,7 @@ def _info(spec: LoadSpec, model: Model, context: Context, report: LoadReport, se
         bos=vocabulary.bos,
         eos=vocabulary.eos,
         bos_text=vocabulary.bos_text,
+        eos_text=vocabulary.eos_text,
         adds_bos=vocabulary.adds_bos,
         adds_eos=vocabulary.adds_eos,
         can_shift=context.can_shift,
