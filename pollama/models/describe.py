@@ -1,14 +1,21 @@
-"""What /api/show and /api/tags tell of a model."""
+"""What /api/show and /api/tags tell of a model.
+
+Ollama rewrites the GGUF of a text model when it is imported: it states the version of the quantisation formats and
+puts the tensors into llama.cpp's order. Here the file stays as it is, and is shown as if it had been rewritten.
+"""
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
+from gguf.constants import GGML_QUANT_VERSION
+
 from pollama.models import gguf
+from pollama.models.imports import is_text_model
 from pollama.models.modelfile import Command, render
-from pollama.models.spec import UNKNOWN_FILE_TYPE
 from pollama.types.gojson import printed
 from pollama.types.goquote import go_quote
 from pollama.types.json import Json
@@ -17,6 +24,7 @@ from pollama.types.model import Model, ModelConfig, StoredModel
 
 DEFAULT_TEMPLATE: Final = "{{ .Prompt }}"
 
+_BLOCK: Final = re.compile(r"blk\.(\d{1,9})\.")
 _HIDDEN: Final = ("general.name", "tokenizer.chat_template")
 _KEY_WIDTH: Final = 30
 
@@ -47,7 +55,6 @@ def listing(model: Model) -> ModelListing:
     stored = model.stored
     config, spec = stored.config, stored.spec
     basic = details(config, stored.parent)
-    known = basic.quantization_level not in ("", UNKNOWN_FILE_TYPE)
     return ModelListing(
         name=stored.short_name,
         digest=stored.digest,
@@ -55,7 +62,7 @@ def listing(model: Model) -> ModelListing:
         modified_at=stored.modified_at,
         details=replace(
             basic,
-            quantization_level=basic.quantization_level if known or spec is None else spec.file_type,
+            quantization_level=basic.quantization_level or (spec.file_type if spec else ""),
             context_length=config.context_length or (spec.context_length if spec else 0),
             embedding_length=config.embedding_length or (spec.embedding_length if spec else 0),
         ),
@@ -80,6 +87,8 @@ def details(config: ModelConfig, parent: str) -> ModelDetails:
 def _metadata(header: gguf.Header, arrays: bool, hidden: tuple[str, ...] = ()) -> dict[str, Json]:
     values = {key: _shown(value, arrays) for key, value in header.values.items() if key not in hidden}
     values["general.parameter_count"] = header.parameter_count
+    if is_text_model(header):
+        values.setdefault("general.quantization_version", GGML_QUANT_VERSION)
     return {key: values[key] for key in sorted(values)}
 
 
@@ -103,7 +112,14 @@ def _remote_info(config: ModelConfig) -> dict[str, Json]:
 
 
 def _tensors(header: gguf.Header) -> tuple[TensorInfo, ...]:
-    return tuple(TensorInfo(name=tensor.name, type=tensor.type, shape=tensor.shape) for tensor in header.tensors)
+    tensors = sorted(header.tensors, key=_rank) if is_text_model(header) else header.tensors
+    return tuple(TensorInfo(name=tensor.name, type=tensor.type, shape=tensor.shape) for tensor in tensors)
+
+
+def _rank(tensor: gguf.Tensor) -> tuple[int, str]:
+    """Order tensors as llama.cpp does: by block, those outside of blocks first, then by name."""
+    block = _BLOCK.match(tensor.name)
+    return (int(block[1]) if block else -1, tensor.name)
 
 
 def _template(model: Model) -> str:

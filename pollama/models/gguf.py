@@ -6,15 +6,13 @@ length is checked against the bytes that are there before anything is allocated 
 
 from __future__ import annotations
 
-import mmap
+import os
 import struct
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from math import prod
 from pathlib import Path
-from typing import Any, Final, NoReturn, TypeAlias
+from typing import Any, BinaryIO, Final, NoReturn, TypeAlias
 
 from gguf.constants import GGML_QUANT_SIZES
 
@@ -25,13 +23,16 @@ MAGIC: Final = b"GGUF"
 _VERSIONS: Final = (2, 3)
 _DEFAULT_ALIGNMENT: Final = 32
 _MAX_ALIGNMENT: Final = 1 << 20
+_MAX_HEADER_BYTES: Final = 256 << 20
 _MAX_KEYS: Final = 1 << 16
 _MAX_KEY_BYTES: Final = (1 << 16) - 1
 _MAX_TEXT_BYTES: Final = 64 << 20
 _MAX_TENSORS: Final = 1 << 18
 _MAX_DIMENSIONS: Final = 4
 _MAX_ELEMENTS: Final = (1 << 63) - 1
-_MAX_TEXTS: Final = 1 << 24
+_MAX_ARRAY: Final = 1 << 22
+_CHUNK: Final = 1 << 20
+"""Bytes that are read at once."""
 _SMALL_ARRAY: Final = 4096
 """Number arrays up to this length (one value per layer, say) are always decoded."""
 
@@ -119,8 +120,13 @@ def read_header(path: Path, *, arrays: bool = False) -> Header:
     Arrays of texts and long arrays are decoded only when ``arrays`` is true. Raises WeightsError, which names
     the file and what is wrong with it, or FileNotFoundError.
     """
-    with _mapped(path) as data:
-        return _Parser(path, data, arrays).header()
+    try:
+        with path.open("rb") as file:
+            return _Parser(path, file, arrays).header()
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise WeightsError(f"{path} cannot be read: {error.strerror}") from error
 
 
 def is_gguf(path: Path) -> bool:
@@ -129,35 +135,20 @@ def is_gguf(path: Path) -> bool:
         return file.read(4) in (MAGIC, MAGIC[::-1])
 
 
-@contextmanager
-def _mapped(path: Path) -> Iterator[mmap.mmap | bytes]:
-    try:
-        file = path.open("rb")
-    except FileNotFoundError:
-        raise
-    except OSError as error:
-        raise WeightsError(f"{path} cannot be read: {error.strerror}") from error
-    with file:
-        if path.stat().st_size == 0:
-            yield b""
-            return
-        try:
-            data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        except (OSError, ValueError) as error:
-            raise WeightsError(f"{path} cannot be read: {error}") from error
-        with data:
-            yield data
-
-
 class _Parser:
-    """One pass over a header; ``_position`` is the next byte to read."""
+    """One pass over a header; ``_position`` is the next byte to read, ``_window`` what is buffered from ``_start`` on.
 
-    def __init__(self, path: Path, data: mmap.mmap | bytes, arrays: bool) -> None:
+    The file is read and not mapped: a mapping of a file that another process cuts short kills this one.
+    """
+
+    def __init__(self, path: Path, file: BinaryIO, arrays: bool) -> None:
         self._path = path
-        self._data = data
-        self._size = len(data)
+        self._file = file
+        self._size = os.fstat(file.fileno()).st_size
         self._arrays = arrays
         self._position = 0
+        self._start = 0
+        self._window = b""
 
     def header(self) -> Header:
         version = self._version()
@@ -170,10 +161,9 @@ class _Parser:
         return Header(self._path, version, values, tuple(infos), data_offset, self._size)
 
     def _version(self) -> int:
-        magic = self._data[:4]
+        magic = self._take(min(4, self._size), "magic")
         if magic != MAGIC:
             self._fail("not a GGUF file" if magic != MAGIC[::-1] else "big-endian GGUF is not supported")
-        self._position = 4
         version: int = self._number("<I", "version")
         if version not in _VERSIONS:
             swapped = int.from_bytes(version.to_bytes(4, "little"), "big") in _VERSIONS
@@ -203,27 +193,36 @@ class _Parser:
     def _array(self, key: str) -> Value:
         kind: int = self._number("<I", key)
         if kind == _TEXT:
-            return self._texts(key, self._count(key, _MAX_TEXTS, smallest=8))
+            return self._texts(key, self._count(key, _MAX_ARRAY, smallest=8))
         if kind not in _SCALARS:
             self._fail(f"{key} is an array of the {'unsupported' if kind == _ARRAY else 'unknown'} type {kind}")
         width = struct.calcsize(_SCALARS[kind])
-        count = self._count(key, _MAX_ELEMENTS, smallest=width)
-        raw = self._take(count * width, key, wanted=self._arrays or count <= _SMALL_ARRAY)
-        return SkippedArray(count) if raw is None else _numbers(kind, raw)
+        count = self._count(key, _MAX_ARRAY, smallest=width)
+        if self._arrays or count <= _SMALL_ARRAY:
+            return _numbers(kind, self._take(count * width, key))
+        self._position += count * width
+        return SkippedArray(count)
 
     def _texts(self, key: str, count: int) -> list[str] | SkippedArray:
-        if self._arrays:
-            return [self._text(key, _MAX_TEXT_BYTES) for _ in range(count)]
-        position, unpack = self._position, struct.Struct("<Q").unpack_from
-        try:
-            for _ in range(count):
-                position += 8 + unpack(self._data, position)[0]
-        except (struct.error, OverflowError):
-            self._fail(f"the file ends within {key}")
-        if position > self._size:
-            self._fail(f"the file ends within {key}")
+        begin = self._position
+        self._skip_texts(key, count)
+        if not self._arrays:
+            return SkippedArray(count)
+        end, self._position = self._position, begin
+        return _split_texts(self._take(end - begin, key), count)
+
+    def _skip_texts(self, key: str, count: int) -> None:
+        """Pass over texts without making them: a vocabulary has hundreds of thousands."""
+        unpack = struct.Struct("<Q").unpack_from
+        position, start, last = self._position, self._start, -1
+        for _ in range(count):
+            if position > last:
+                self._position = position
+                self._fill(8, key)
+                start, last = self._start, self._start + len(self._window) - 8
+            position += 8 + unpack(self._window, position - start)[0]
         self._position = position
-        return SkippedArray(count)
+        self._fill(0, key)
 
     def _tensor(self) -> Tensor:
         name = self._text("tensor name", _MAX_KEY_BYTES)
@@ -271,22 +270,43 @@ class _Parser:
         if length > limit:
             self._fail(f"{what} is {length} bytes long")
         raw = self._take(length, what)
-        return bytes(raw or b"").decode("utf-8", "replace")
+        return raw.decode("utf-8", "replace")
 
     def _number(self, form: str, what: str) -> Any:
-        raw = self._take(struct.calcsize(form), what)
-        return struct.unpack(form, raw or b"")[0]
+        return struct.unpack(form, self._take(struct.calcsize(form), what))[0]
 
-    def _take(self, length: int, what: str, *, wanted: bool = True) -> bytes | None:
+    def _take(self, length: int, what: str) -> bytes:
+        """Return the next ``length`` bytes."""
+        self._fill(length, what)
+        begin = self._position - self._start
+        self._position += length
+        return self._window[begin : begin + length]
+
+    def _fill(self, length: int, what: str) -> None:
+        """Make the next ``length`` bytes part of the window."""
         end = self._position + length
         if end > self._size:
             self._fail(f"the file ends within {what}")
-        raw = bytes(self._data[self._position : end]) if wanted else None
-        self._position = end
-        return raw
+        if end > _MAX_HEADER_BYTES:
+            self._fail(f"{what} lies beyond the {_MAX_HEADER_BYTES} bytes that a header may take")
+        if self._position < self._start or end > self._start + len(self._window):
+            self._file.seek(self._position)
+            self._start = self._position
+            self._window = self._file.read(max(length, _CHUNK))
+            if len(self._window) < length:
+                self._fail(f"the file ends within {what}")
 
     def _fail(self, reason: str) -> NoReturn:
         raise WeightsError(f"{self._path}: {reason}")
+
+
+def _split_texts(raw: bytes, count: int) -> list[str]:
+    texts, position, unpack = [], 0, struct.Struct("<Q").unpack_from
+    for _ in range(count):
+        begin = position + 8
+        position = begin + unpack(raw, position)[0]
+        texts.append(raw[begin:position].decode("utf-8", "replace"))
+    return texts
 
 
 def _numbers(kind: int, raw: bytes) -> list[bool] | list[int] | list[float]:
