@@ -1,0 +1,174 @@
+"""Measure the exported model in llama.cpp: greedy answers to held-out questions, exact or wrong.
+
+python evaluate.py --model demo.gguf --instances 200
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import talk
+from conversation import Chat, Step, completion, last_step, messages_before_last, render
+from llama_cpp import Llama
+from toolbox import toolbox, use, use_two
+from words import Words, seeded
+
+SEED = 7
+SPARE = 40  # tokens an answer may be longer than the wanted one (its thought, above all) before it is cut off
+
+
+def fact_chat(w: Words) -> Chat:
+    """One to five facts in the system message and a question for one, or a persona."""
+    known = talk.facts(w, w.rng.randint(1, 5))
+    if w.chance(0.1):
+        line, exchange = talk.persona(w)
+        return Chat(" ".join([line, *(fact[0] for fact in known)]), [], [exchange])
+    return Chat(" ".join(fact[0] for fact in known), [], [talk.recall(w, w.rng.choice(known))])
+
+
+def tool_chat(w: Words, with_result: bool = False) -> Chat:
+    """One to three tools and a question for one of them."""
+    tools = toolbox(w, w.rng.randint(1, 3))
+    exchange = use(w, w.rng.choice(tools), with_result)
+    return Chat("", [tool.declared for tool in tools], [exchange])
+
+
+def two_calls(w: Words) -> Chat:
+    """One to three tools and two questions in one message."""
+    tools = toolbox(w, w.rng.randint(1, 3))
+    exchange = use_two(w, w.rng.choice(tools), w.rng.choice(tools))
+    return Chat("", [tool.declared for tool in tools], [exchange])
+
+
+def later_turn(w: Words) -> Chat:
+    """A question that follows two others about other things."""
+    last = w.rng.choice((fact_chat, tool_chat))(w)
+    last.exchanges[:0] = [talk.repeat(w), talk.count(w)]
+    return last
+
+
+SKILLS: dict[str, Callable[[Words], Chat]] = {
+    "greet and say what it is": lambda w: Chat("", [], [talk.greet(w)]),
+    "count from a to b": lambda w: Chat("", [], [talk.count(w)]),
+    "repeat a word or a sentence": lambda w: Chat("", [], [talk.repeat(w)]),
+    "answer from a fact in the system message": fact_chat,
+    "call the right tool with the right arguments": tool_chat,
+    "use a tool's result": lambda w: tool_chat(w, with_result=True),
+    "remember the user's name": lambda w: Chat("", [], talk.remember(w)),
+    "write given values as JSON": lambda w: Chat("", [], [talk.write_json(w)]),
+    "admit that it does not know": lambda w: Chat("", [], [talk.unknown(w)]),
+    "two tool calls in one turn": two_calls,
+    "a fact or a tool in a later turn": later_turn,
+}
+
+
+@dataclass
+class Outcome:
+    """One instance: the prompt, what was wanted, what came."""
+
+    skill: str
+    thinking: bool
+    prompt: str
+    wanted: str
+    got: str
+
+    @property
+    def exact(self) -> bool:
+        """The visible answer is exact and the thought, if wanted, is there and closed."""
+        return self.thought_fits and self.answer == self.wanted
+
+    @property
+    def thought_fits(self) -> bool:
+        """A thought is there exactly if thinking is on."""
+        return self.got.startswith("<think>\n") == self.thinking and ("</think>" in self.got) == self.thinking
+
+    @property
+    def answer(self) -> str:
+        """What follows the thought."""
+        return self.got.split("</think>")[-1].lstrip("\n")
+
+
+def instances(skill: str, number: int) -> Iterator[Chat]:
+    """Different held-out chats of a skill."""
+    words = Words(seeded(f"{SEED} {skill}"), held_out=True)
+    seen: set[str] = set()
+    while len(seen) < number:
+        chat = SKILLS[skill](words)
+        key = render(messages_before_last(chat), chat.tools, False)
+        if key not in seen:
+            seen.add(key)
+            yield chat
+
+
+def greedy(model: Llama, prompt: str, most: int) -> str:
+    """The model's completion at temperature 0, up to the end of its turn or `most` tokens."""
+    tokens = model.tokenize(prompt.encode("utf-8"), add_bos=False, special=True)
+    written: list[int] = []
+    for token in model.generate(tokens, temp=0.0, top_k=1, repeat_penalty=1.0):
+        if token == model.token_eos() or len(written) >= most:
+            break
+        written.append(token)
+    return model.detokenize(written, prev_tokens=tokens).decode("utf-8", "replace")
+
+
+def measure(model: Llama, skill: str, number: int, thinking: bool) -> Iterator[Outcome]:
+    """The outcomes of a skill's instances in one mode."""
+    for chat in instances(skill, number):
+        step: Step = last_step(chat)
+        prompt = render(messages_before_last(chat), chat.tools, thinking)
+        wanted = completion(step, thinking=False)
+        most = SPARE + len(model.tokenize(wanted.encode("utf-8"), add_bos=False, special=True))
+        yield Outcome(skill, thinking, prompt, wanted, greedy(model, prompt, most))
+
+
+def table(outcomes: list[Outcome]) -> str:
+    """A Markdown table: exact answers per skill and mode."""
+    lines = ["| skill | thinking off | thinking on |", "| --- | --- | --- |"]
+    exact = Counter((outcome.skill, outcome.thinking) for outcome in outcomes if outcome.exact)
+    total = Counter((outcome.skill, outcome.thinking) for outcome in outcomes)
+    for skill in dict.fromkeys(outcome.skill for outcome in outcomes):
+        cells = [_share(exact[skill, mode], total[skill, mode]) for mode in (False, True)]
+        lines.append(f"| {skill} | {cells[0]} | {cells[1]} |")
+    return "\n".join(lines)
+
+
+def _share(exact: int, total: int) -> str:
+    return f"{exact} of {total} ({100 * exact / total:.1f} %)" if total else "not measured"
+
+
+def show_misses(outcomes: list[Outcome], most: int) -> None:
+    """Print some misses of each skill and mode."""
+    shown: Counter[tuple[str, bool]] = Counter()
+    for outcome in outcomes:
+        key = (outcome.skill, outcome.thinking)
+        if not outcome.exact and shown[key] < most:
+            shown[key] += 1
+            print(json.dumps(vars(outcome), ensure_ascii=False))
+
+
+def main() -> None:
+    """Parse the options, measure, print the table."""
+    parser = argparse.ArgumentParser(description="Measure the exported model on held-out questions.")
+    parser.add_argument("--model", type=Path, default=Path("demo.gguf"))
+    parser.add_argument("--instances", type=int, default=200, help="per skill and mode")
+    parser.add_argument("--misses", type=int, default=0, help="wrong answers to show per skill and mode")
+    parser.add_argument("--threads", type=int, default=1)
+    options = parser.parse_args()
+    model = Llama(str(options.model), n_ctx=2048, n_threads=options.threads, verbose=False)
+    outcomes = [
+        outcome
+        for skill in SKILLS
+        for mode in (False, True)
+        for outcome in measure(model, skill, options.instances, mode)
+    ]
+    show_misses(outcomes, options.misses)
+    print(table(outcomes))
+
+
+if __name__ == "__main__":
+    main()
