@@ -9,6 +9,7 @@ from pollama.prompts.assemble import completion_messages
 from pollama.prompts.gotemplate import DEFAULT_TEMPLATE, TemplateValues, parse_template
 from pollama.prompts.images import mark_images, tag_images
 from pollama.prompts.native import SpecialTexts, render_native
+from pollama.prompts.parsers import parser_of
 from pollama.prompts.renderers import RenderContext, find_renderer
 from pollama.prompts.renderers.resolve import renderer_name
 from pollama.types.messages import Message, Think, Tool
@@ -76,7 +77,12 @@ class Conversation:
                 RenderContext(messages=messages, tools=self.tools, think=self.think)
             ), family.leading_bos
         template = DEFAULT_TEMPLATE if stored.template is None else stored.template
-        return render_go(template, tag_images(messages), self.tools, self.think), ""
+        return render_go(template, tag_images(messages), self._shown_tools(), self.think), ""
+
+    def _shown_tools(self) -> Sequence[Tool]:
+        """Return the tools with the names that the format allows."""
+        family = parser_of(self.model)
+        return family.prompt_tools(self.tools) if family and family.prompt_tools else self.tools
 
 
 def render_go(template: str, messages: Sequence[Message], tools: Sequence[Tool], think: Think) -> str:

@@ -13,6 +13,7 @@ from pollama.prompts.parsers.base import (
     ParserError,
     ParserFamily,
 )
+from pollama.types.model import Model
 
 PARSERS: dict[str, ParserFamily] = {}
 """Name in the manifest -> family."""
@@ -23,4 +24,18 @@ def find_parser(name: str) -> ParserFamily | None:
     return PARSERS.get(name)
 
 
-__all__ = ["PARSERS", "Output", "OutputParser", "ParserContext", "ParserError", "ParserFamily", "find_parser"]
+def parser_of(model: Model) -> ParserFamily | None:
+    """Return the built-in parser that reads the answers of a model, if there is one."""
+    return PARSERS.get("harmony" if model.traits.selected == "harmony" else model.stored.config.parser)
+
+
+__all__ = [
+    "PARSERS",
+    "Output",
+    "OutputParser",
+    "ParserContext",
+    "ParserError",
+    "ParserFamily",
+    "find_parser",
+    "parser_of",
+]

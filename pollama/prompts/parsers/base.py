@@ -21,6 +21,12 @@ class Output:
     def __bool__(self) -> bool:
         return bool(self.content or self.thinking or self.tool_calls)
 
+    def add(self, other: Output) -> None:
+        """Append what a later call released."""
+        self.content += other.content
+        self.thinking += other.thinking
+        self.tool_calls += other.tool_calls
+
 
 class ParserError(PollamaError):
     """The model's text breaks its own format; ``partial`` is what had been recognised in the same call."""
@@ -54,10 +60,12 @@ class ParserContext:
 class ParserFamily:
     """A built-in parser as the registry lists it.
 
-    ``preserved`` are the special tokens that the engine must print as text for this parser.
+    ``preserved`` are the special tokens that the engine must print as text for this parser. ``prompt_tools``
+    gives the tools as the prompt has to show them, where the format allows fewer names than the API.
     """
 
     make: Callable[[ParserContext], OutputParser]
     tools: bool
     thinking: bool
     preserved: tuple[str, ...] = ()
+    prompt_tools: Callable[[Sequence[Tool]], list[Tool]] | None = None

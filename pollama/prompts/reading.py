@@ -1,0 +1,153 @@
+"""How the answer to a prompt is read: which parser, and what that means for the stream and for ``format``."""
+
+from __future__ import annotations
+
+import random
+import string
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from pollama.errors import TemplateError
+from pollama.prompts.gotemplate import DEFAULT_TEMPLATE, GoTemplate, parse_template
+from pollama.prompts.parsers import OutputParser, ParserContext, ParserFamily, find_parser, native, parser_of
+from pollama.prompts.parsers.generic import Identified, Stages
+from pollama.prompts.parsers.thinking import ThinkingParser
+from pollama.prompts.parsers.tools import ToolParser
+from pollama.prompts.spaces import trim
+from pollama.types.messages import Think
+from pollama.types.model import Model
+from pollama.types.requests import ChatRequest, CompletionRequest
+
+_LOWER: Final = string.ascii_lowercase + string.digits
+_ANY_CASE: Final = string.ascii_letters + string.digits
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """How one answer is read.
+
+    ``parser`` None: the text is the content. ``preserved``: special tokens that the engine must print.
+    ``thinks_before_format``: a format may bind only what follows the thinking, so the thinking is generated
+    without it. ``sends_empty_pieces``: a part from which the parser releases nothing is still a record.
+    """
+
+    parser: OutputParser | None = None
+    preserved: tuple[str, ...] = ()
+    thinks_before_format: bool = False
+    sends_empty_pieces: bool = True
+
+
+def chat_reading(
+    model: Model, request: ChatRequest, think: Think, prompt_text: str, *, source: random.Random | None = None
+) -> Reading:
+    """Return how the answer to a chat is read. ``source`` makes the ids of tool calls."""
+    source = source or random.SystemRandom()
+    if model.traits.mode == "native":
+        return _native_reading(model, request, think, prompt_text, _ids(source, "", 32, _ANY_CASE))
+    new_id = _ids(source, "call_", 8, _LOWER)
+    family = parser_of(model)
+    if family:
+        last = request.messages[-1] if request.messages else None
+        parser = family.make(ParserContext(tools=request.tools, last_message=last, think=think))
+        return Reading(
+            parser=Identified(parser, new_id),
+            preserved=family.preserved,
+            thinks_before_format=_thinks(model) and not (family.thinking and think is False),
+            sends_empty_pieces=False,
+        )
+    return _generic_reading(model, request, think, prompt_text, new_id)
+
+
+def completion_reading(model: Model, request: CompletionRequest, think: Think, prompt_text: str) -> Reading:
+    """Return how the answer to a completion is read; only thinking is separated, unless a built-in parser reads it."""
+    if request.raw:
+        return Reading()
+    family = parser_of(model)
+    if family:
+        parser = family.make(ParserContext(think=think))
+        return Reading(parser=parser, preserved=family.preserved, sends_empty_pieces=False)
+    return Reading(parser=_thinking_parser(_go_template(model), think, prompt_text))
+
+
+def _generic_reading(
+    model: Model, request: ChatRequest, think: Think, prompt_text: str, new_id: Callable[[], str]
+) -> Reading:
+    template = _go_template(model)
+    thinking = _thinking_parser(template, think, prompt_text)
+    tag = template.tool_tag if request.tools and template else ""
+    tools = Identified(ToolParser(tag, request.tools), new_id) if tag else None
+    parser: OutputParser | None = Stages(thinking, tools) if thinking and tools else thinking or tools
+    return Reading(
+        parser=parser,
+        preserved=_token_of_tag(tag),
+        thinks_before_format=thinking is not None and _thinks(model),
+        sends_empty_pieces=parser is None,
+    )
+
+
+def _native_reading(
+    model: Model, request: ChatRequest, think: Think, prompt_text: str, new_id: Callable[[], str]
+) -> Reading:
+    spec = model.stored.spec
+    template = spec.chat_template if spec else ""
+    last = request.messages[-1] if request.messages else None
+    prefill = last.content if last and last.role == "assistant" else ""
+    tags = native.thought_tags(template)
+    inside = trim(prompt_text).endswith(tags[0])
+    family = _native_family(template, request)
+    if family and native.speaks_harmony(template):
+        parser: OutputParser = family.make(ParserContext(tools=request.tools, last_message=last, think=think))
+    else:
+        parser = native.ThoughtSplitter(*tags, inside=inside)
+        if request.tools:
+            calls = family.make(ParserContext(tools=request.tools, think=False)) if family else None
+            parser = Stages(parser, calls or ToolParser(native.call_tag(template), request.tools))
+    held = native.CallsAtEnd(Identified(parser, new_id))
+    preserved = family.preserved if family else native.preserved_tokens(template, (*tags, native.call_tag(template)))
+    return Reading(
+        parser=native.Prefilled(held, prefill) if prefill else held,
+        preserved=preserved,
+        sends_empty_pieces=False,
+    )
+
+
+def _native_family(template: str, request: ChatRequest) -> ParserFamily | None:
+    if native.speaks_harmony(template):
+        return find_parser("harmony")
+    return find_parser(native.call_family(template)) if request.tools else None
+
+
+def _thinking_parser(template: GoTemplate | None, think: Think, prompt_text: str) -> ThinkingParser | None:
+    """Return the generic thinking parser where it has work; begun thoughts in the prompt are taken up."""
+    if not (think and template and all(template.thinking_tags)):
+        return None
+    parser = ThinkingParser(*template.thinking_tags)
+    if trim(prompt_text).endswith(template.thinking_tags[0]):
+        parser.feed(template.thinking_tags[0])
+    return parser
+
+
+def _go_template(model: Model) -> GoTemplate | None:
+    template = model.stored.template
+    try:
+        return parse_template(DEFAULT_TEMPLATE if template is None else template)
+    except TemplateError:
+        return None
+
+
+def _thinks(model: Model) -> bool:
+    return "thinking" in model.capabilities
+
+
+def _token_of_tag(tag: str) -> tuple[str, ...]:
+    """Return the part of a tool tag that may be a special token: a leading ``[...]`` or ``<...>``, or all of it."""
+    if tag in ("", "{", "["):
+        return ()
+    closing = {"[": "]", "<": ">"}.get(tag[0], "")
+    end = tag.find(closing) + 1 if closing else 0
+    return (tag[:end] if end else tag,)
+
+
+def _ids(source: random.Random, prefix: str, length: int, alphabet: str) -> Callable[[], str]:
+    return lambda: prefix + "".join(source.choices(alphabet, k=length))
