@@ -169,5 +169,5 @@ class Prefilled:
 def preserved_tokens(template: str, tags: Sequence[str]) -> tuple[str, ...]:
     """Return the special tokens that must be readable in an answer: those of the template that parsers look for."""
     closing = {"<tool_call>": ("</tool_call>",), "<tool_calls>": ("</tool_calls>",)}
-    wanted = [token for tag in tags for token in (tag, *closing.get(tag, ()))]
-    return tuple(token for token in wanted if token in template and token != "{")
+    wanted = [text for tag in tags if tag != "{" for text in (tag, *closing.get(tag, ()))]
+    return tuple(text for text in wanted if text in template)
