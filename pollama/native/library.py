@@ -15,8 +15,7 @@ from pollama.native.binding import llama
 
 logger = logging.getLogger("pollama.llama")
 
-_WARN: Final = 2
-_ERROR: Final = 3
+_ERROR: Final = 4
 _CONTINUE: Final = 5
 _KEPT_ERRORS: Final = 20
 

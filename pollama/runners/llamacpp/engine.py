@@ -9,6 +9,7 @@ import itertools
 import logging
 import queue
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeVar
@@ -19,10 +20,10 @@ from pollama.runners.llamacpp.embed import Embedder
 from pollama.runners.llamacpp.load import Loaded, load, make_embedder
 from pollama.runners.llamacpp.loop import Loop
 from pollama.runners.llamacpp.prepare import Preparer
-from pollama.runners.llamacpp.sequences import Event, FailureEvent
+from pollama.runners.llamacpp.sequences import Event, FailureEvent, TokenEvent
 from pollama.runners.llamacpp.sequences import Sequence as EngineSequence
 from pollama.runners.llamacpp.streams import Sink, Stream
-from pollama.types.generation import EmbedJob, GenerateJob, RunnerInfo, RunnerStatus
+from pollama.types.generation import EmbedJob, FinishReason, GenerateJob, RunnerInfo, RunnerStatus
 from pollama.types.plans import LoadSpec
 
 T = TypeVar("T")
@@ -83,6 +84,7 @@ class Engine:
         if self._thread.is_alive():
             self._commands.put(None)
             self._thread.join()
+        self._fail_all(GenerationError("the engine is closed"))
         if self._loop is not None:
             self._loop.close()
         if self._embedder is not None:
@@ -105,9 +107,10 @@ class Engine:
 
     def cancel(self, ticket: Ticket) -> None:
         """End a sequence within one step; its sink gets Finished (``aborted``) unless it has ended already."""
-        loop = self._loop
-        if loop is not None:
-            self._preparing.submit(self._commands.put, lambda: loop.cancel(ticket.number))
+        stream, loop = self._streams.get(ticket.number), self._loop
+        if stream is not None and loop is not None:
+            stream.cancelled = True
+            self._commands.put(lambda: loop.cancel(ticket.number))
 
     def tokenize(self, text: str, *, add_special: bool, parse_special: bool) -> list[int]:
         """Return the token ids of ``text``."""
@@ -175,19 +178,19 @@ class Engine:
     # -- the engine thread --------------------------------------------------------------------------
 
     def _run(self) -> None:
-        try:
-            while self._serve_commands():
+        while self._serve_commands():
+            try:
                 self._deliver_soon(self._loop.step() if self._loop else ())
-        except Exception as error:
-            logger.exception("the engine loop ended")
-            self._error = str(error) or type(error).__name__
-            self._fail_all(GenerationError(f"the engine failed: {self._error}"))
+            except Exception as error:
+                logger.exception("the engine loop failed")
+                self._error = str(error) or type(error).__name__
+                self._fail_all(GenerationError(f"the engine failed: {self._error}"))
 
     def _serve_commands(self) -> bool:
         """Carry out what was asked for; wait when there is nothing to compute. False: the engine is to end."""
         while True:
             try:
-                command = self._commands.get(block=self._loop is None or self._loop.idle)
+                command = self._commands.get(block=self._error != "" or self._loop is None or self._loop.idle)
             except queue.Empty:
                 return True
             if command is None:
@@ -196,9 +199,16 @@ class Engine:
             if event is not None:
                 self._deliver_soon([event])
 
-    def _add(self, sequence: EngineSequence) -> None:
-        if self._loop is not None:
-            self._loop.add(sequence)
+    def _add(self, sequence: EngineSequence) -> Event | None:
+        stream = self._streams.get(sequence.ticket)
+        if self._error:
+            return FailureEvent(ticket=sequence.ticket, error=GenerationError(f"the engine failed: {self._error}"))
+        if stream is None or stream.cancelled or not sequence.tokens or self._loop is None:
+            sequence.chooser.close()
+            reason: FinishReason = "stop" if stream is not None and not stream.cancelled else "aborted"
+            return TokenEvent(ticket=sequence.ticket, token=None, at=time.monotonic(), reason=reason)
+        self._loop.add(sequence)
+        return None
 
     def _deliver_soon(self, events: Sequence[Event]) -> None:
         if events and self._events is not None and not self._events.is_closed():

@@ -188,6 +188,7 @@ class Loop:
                 rows.append((sequence, row))
         self._context.decode(self._batch)
         self.counters.steps += 1
+        self.counters.rows += self._batch.length
         self.memory.settled()
         self._note_computed(chunks, by_slot)
         return rows

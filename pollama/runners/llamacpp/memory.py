@@ -211,16 +211,19 @@ class KvMemory:
         return self._context.export_sequence(slot.index) or None
 
     def restore(self, slot: Slot, data: bytes, tokens: list[int], pure: int | None = None) -> bool:
-        """Fill an empty slot with exported memory that holds ``tokens``; False leaves it empty."""
-        if not self._context.import_sequence(slot.index, data) or not self._holds(slot, len(tokens)):
+        """Fill an empty slot with exported memory that holds ``tokens``, giving up cached prefixes for room.
+
+        False (memory of another kind, or no room at all) leaves it empty.
+        """
+        while not self._context.import_sequence(slot.index, data):
+            if not self.evict_oldest():
+                return False
+        if self._context.last_position(slot.index) != len(tokens) - 1:
             self._forget(slot)
             return False
         self.extend(slot, tokens)
         slot.pure = pure
         return True
-
-    def _holds(self, slot: Slot, length: int) -> bool:
-        return self._context.last_position(slot.index) == length - 1
 
     def close_gap(self) -> tuple[Slot, Slot] | None:
         """Without shared cells, move the highest running slot into a hole between running ones.

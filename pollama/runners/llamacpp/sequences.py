@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from pollama.runners.llamacpp.cache import Slot
 from pollama.runners.llamacpp.sampling import TokenChooser
@@ -103,9 +103,10 @@ Event = TokenEvent | FailureEvent
 
 @dataclass(slots=True)
 class Counters:
-    """What a loop has done so far."""
+    """What a loop has done so far: batches and their rows, preemptions, shifts, and shifts done by computing again."""
 
     steps: int = 0
+    rows: int = 0
     preemptions: int = 0
     shifts: int = 0
-    recomputed: int = field(default=0)
+    recomputed: int = 0

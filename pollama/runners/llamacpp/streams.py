@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from pollama.runners.llamacpp.sequences import FailureEvent, PromptUse, TokenEvent
+from pollama.runners.llamacpp.sequences import PromptUse, TokenEvent
 from pollama.runners.llamacpp.text import TextWriter
 from pollama.types.generation import Delta, Finished, FinishReason
 
@@ -13,7 +13,7 @@ Sink = Callable[[Delta | Finished | Exception], None]
 
 
 class Stream:
-    """Delivers one job. Closed after Finished or an error; what comes later is ignored."""
+    """Delivers one job. ``closed``: it got Finished or an error, what comes later is ignored."""
 
     def __init__(
         self, sink: Sink, piece: Callable[[int], bytes], stops: Sequence[str], ends: Callable[[int], bool]
@@ -25,6 +25,7 @@ class Stream:
         self._first_at = 0.0
         self._generated = 0
         self.closed = False
+        self.cancelled = False
 
     def token(self, event: TokenEvent) -> bool:
         """Take an event; return False when the stream wants no more although the engine goes on (a stop string)."""
@@ -46,10 +47,6 @@ class Stream:
         if not self.closed:
             self.closed = True
             self._sink(error)
-
-    def failure(self, event: FailureEvent) -> None:
-        """End with the error of an event."""
-        self.failed(event.error)
 
     def _write(self, event: TokenEvent) -> str:
         if event.token is None:

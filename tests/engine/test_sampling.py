@@ -1,0 +1,114 @@
+"""Sampling options, seeds and log probabilities."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pollama.types.generation import GenerateJob, Sampling
+from tests.engine.conftest import OpenEngine
+from tests.engine.reference import plain_loop
+from tests.engine.support import GREEDY, answer, answers, greedy, spec_of
+
+HOT = Sampling(seed=7, temperature=1.6, top_k=0, top_p=1.0)
+
+
+def story(sampling: Sampling, max_tokens: int = 30) -> GenerateJob:
+    return GenerateJob(prompt="tell me a story", max_tokens=max_tokens, sampling=sampling)
+
+
+async def test_a_seed_gives_the_same_text_whatever_else_runs(probe_model: Path, open_engine: OpenEngine) -> None:
+    engine = open_engine(spec_of(probe_model, sequences=8))
+    alone = await answer(engine, story(HOT))
+    crowd = [story(HOT), *(story(replace(HOT, seed=seed)) for seed in range(5)), greedy("please spin"), story(HOT)]
+    together = await answers(engine, crowd)
+    assert together[0].tokens == together[-1].tokens == alone.tokens
+    assert len({tuple(each.tokens) for each in together[1:6]}) == 5
+
+
+async def test_without_a_seed_texts_differ(probe_model: Path, open_engine: OpenEngine) -> None:
+    engine = open_engine(spec_of(probe_model))
+    texts = {(await answer(engine, story(replace(HOT, seed=None)))).text for _ in range(3)}
+    assert len(texts) == 3
+
+
+@pytest.mark.parametrize(
+    "limits",
+    [
+        {"top_k": 1},
+        {"top_p": 0.0001},
+        {"min_p": 1.0},
+        {"temperature": 0.0},
+        {"temperature": -1.0},
+        {"temperature": 1e-4},
+    ],
+)
+async def test_options_that_leave_one_token_are_greedy(
+    probe_model: Path, open_engine: OpenEngine, limits: dict[str, float]
+) -> None:
+    engine = open_engine(spec_of(probe_model))
+    expected = await answer(engine, story(GREEDY))
+    assert (await answer(engine, story(replace(HOT, **limits)))).tokens == expected.tokens  # type: ignore[arg-type]
+
+
+async def test_top_k_limits_the_choice(probe_model: Path, open_engine: OpenEngine) -> None:
+    engine = open_engine(spec_of(probe_model))
+    jobs = [replace(story(replace(HOT, seed=seed, top_k=3), 1), top_logprobs=3) for seed in range(20)]
+    for got in await answers(engine, jobs):
+        chosen = got.deltas[0].logprobs[0]
+        assert chosen.token in {alternative.token for alternative in chosen.top}
+
+
+@pytest.mark.parametrize("penalty", [{"repeat_penalty": 5.0}, {"presence_penalty": 20.0}, {"frequency_penalty": 20.0}])
+async def test_penalties_end_a_loop(probe_model: Path, open_engine: OpenEngine, penalty: dict[str, float]) -> None:
+    engine = open_engine(spec_of(probe_model))
+    plain = await answer(engine, greedy("please loop", 12))
+    assert len(set(plain.tokens)) == 1
+    job = GenerateJob(prompt="please loop", max_tokens=12, sampling=replace(GREEDY, **penalty))  # type: ignore[arg-type]
+    tokens = (await answer(engine, job)).tokens
+    assert len(set(tokens)) == len(tokens) > 1
+
+
+async def test_the_repeat_penalty_is_llama_cpps(probe_model: Path, open_engine: OpenEngine) -> None:
+    sampling = replace(GREEDY, repeat_penalty=5.0, repeat_last_n=64)
+    got = await answer(
+        open_engine(spec_of(probe_model)), GenerateJob(prompt="please spin", max_tokens=12, sampling=sampling)
+    )
+    assert got.text == " around upside down student min power pow such into hand answer even"
+
+
+async def test_log_probabilities_are_those_of_the_raw_logits(probe_model: Path, open_engine: OpenEngine) -> None:
+    engine = open_engine(spec_of(probe_model))
+    job = replace(story(replace(HOT, top_k=2), 5), top_logprobs=4)
+    got = await answer(engine, job)
+    prompt = engine.tokenize(job.prompt, add_special=True, parse_special=True)
+    with plain_loop(probe_model) as loop:
+        following = prompt
+        for delta in got.deltas:
+            logits = loop.logits_after(following).astype(np.float64)
+            expected = logits - logits.max() - math.log(np.exp(logits - logits.max()).sum())
+            logprob = delta.logprobs[0]
+            assert logprob.logprob == pytest.approx(expected[delta.tokens[-1]], abs=0.01)
+            assert [top.logprob for top in logprob.top] == pytest.approx(sorted(expected)[:-5:-1], abs=0.01)
+            following = delta.tokens
+
+
+async def test_all_log_probabilities_sum_to_one(probe_model: Path, open_engine: OpenEngine) -> None:
+    engine = open_engine(spec_of(probe_model))
+    everything = engine.info.vocabulary_length
+    got = await answer(engine, replace(story(HOT, 1), top_logprobs=everything))
+    total = math.fsum(math.exp(top.logprob) for top in got.deltas[0].logprobs[0].top)
+    assert len(got.deltas[0].logprobs[0].top) == everything
+    assert total == pytest.approx(1.0, abs=1e-4)
+
+
+async def test_log_probabilities_come_only_when_asked_for(probe_model: Path, open_engine: OpenEngine) -> None:
+    engine = open_engine(spec_of(probe_model))
+    plain, chosen = await answers(engine, [greedy("please count"), replace(greedy("please count"), top_logprobs=0)])
+    assert all(not delta.logprobs for delta in plain.deltas)
+    assert all(len(delta.logprobs) == 1 and not delta.logprobs[0].top for delta in chosen.deltas)
+    assert chosen.deltas[0].logprobs[0].logprob == pytest.approx(0.0, abs=0.05)
