@@ -39,12 +39,3 @@ __all__ = [
     "find_parser",
     "parser_of",
 ]
-    "PARSERS",
-    "Output",
-    "OutputParser",
-    "ParserContext",
-    "ParserError",
-    "ParserFamily",
-    "find_parser",
-    "parser_of",
-]
