@@ -154,8 +154,9 @@ class RunnerProcess:
         assert self._process.stdout is not None
         async for line in self._process.stdout:
             self._alive()
-            if msgspec.json.decode(line, type=RunnerStatus).state == "ready":
-                return True
+            with contextlib.suppress(msgspec.DecodeError):  # not ours: something that Python was told to print at start
+                if msgspec.json.decode(line, type=RunnerStatus).state == "ready":
+                    return True
         return False
 
     async def _read_errors(self) -> None:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import ipaddress
+import logging
 import re
 from dataclasses import dataclass, replace
 from typing import Final
 from urllib.parse import quote
+
+log = logging.getLogger(__name__)
 
 DEFAULT_HOST: Final = "127.0.0.1"
 DEFAULT_PORT: Final = 11434
@@ -38,6 +41,8 @@ class ServerAddress:
         default_port = _SCHEME_PORTS.get(scheme, DEFAULT_PORT) if separator or scheme == "https" else DEFAULT_PORT
         netloc, _, path = rest.partition("/")
         host, port = _host_and_port(netloc)
+        if port and not _is_port(port):
+            log.warning("invalid port, using default: port=%s default=%d", port, default_port)
         return cls(scheme=scheme, host=host, port=port if _is_port(port) else str(default_port), path=path)
 
     @property

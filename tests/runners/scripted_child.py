@@ -38,6 +38,7 @@ class ScriptedEngine:
     def __init__(self, spec: LoadSpec) -> None:
         self._spec = spec
         self._running: set[Ticket] = set()
+        self._error = ""
         self._loop: asyncio.AbstractEventLoop | None = None
 
     @property
@@ -81,12 +82,14 @@ class ScriptedEngine:
             self._running.discard(ticket)
 
     async def _produce(self, job: GenerateJob, sink: Sink) -> None:
-        """``die``: kill the process; ``forever``: words without end; ``flood n``: n words at once; else an echo."""
+        """``die`` kills the process, ``break`` fails for good, ``forever`` never ends, ``flood n`` is n words at once."""
         verb, _, argument = job.prompt.partition(" ")
         if verb == "die":
             sys.stderr.write("error: out of luck\n")
             sys.stderr.flush()
             os.kill(os.getpid(), signal.SIGKILL)
+        if verb == "break":
+            self._error = "the loop ended"
         if verb == "later":
             sink(Delta(text="a"))
             sink(ERRORS[argument])
@@ -111,7 +114,8 @@ class ScriptedEngine:
 
     def status(self) -> RunnerStatus:
         return RunnerStatus(
-            state="ready",
+            state="failed" if self._error else "ready",
+            error=self._error,
             progress=1.0,
             running=len(self._running),
             cells_used=len(os.sched_getaffinity(0)),

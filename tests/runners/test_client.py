@@ -131,3 +131,8 @@ async def test_death_of_the_process_reaches_its_requests(runner: HttpRunner) -> 
     assert await runner.wait_closed() == "signal: killed: error: out of luck"
     with pytest.raises(RunnerDiedError, match="out of luck"):
         await runner.status()
+
+
+async def test_an_engine_that_failed_for_good_ends_its_process(runner: HttpRunner) -> None:
+    await _collect(runner, "break")
+    assert await runner.wait_closed() == "exit status 1: error: the loop ended"

@@ -56,7 +56,8 @@ class Backlog:
         while not self._deltas and self._end is None:
             self._changed.clear()
             await self._changed.wait()
-        taken, self._deltas, self._weight = self._deltas, [], 0
+        taken: list[Delta | Finished | Exception] = [*self._deltas]
+        self._deltas, self._weight = [], 0
         return taken if self._end is None else [*taken, self._end]
 
 

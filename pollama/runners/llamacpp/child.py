@@ -1,8 +1,8 @@
 """The life of a runner process, from its arguments to its end.
 
 Standard input brings one line, the LoadSpec, and stays open as long as the head lives. Standard output carries
-one RunnerStatus per line until the model is ready. Standard error is the log; ``error: ...`` on it says why loading
-failed, and the exit status is 1 then.
+one RunnerStatus per line until the model is ready. Standard error is the log; ``error: ...`` on it says why the
+model cannot be served, and the exit status is 1 then.
 """
 
 from __future__ import annotations
@@ -15,20 +15,21 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
 
 import msgspec
 import uvloop
 from aiohttp import web
 
-from pollama.errors import PollamaError
+from pollama.errors import GenerationError, PollamaError
 from pollama.runners.endpoint import remove_socket
 from pollama.runners.llamacpp import app, guard
 from pollama.runners.protocol import decode_spec
 from pollama.types.generation import RunnerStatus
 from pollama.types.plans import LoadSpec
 
-_PROGRESS_STEP = 0.01
+_PROGRESS_STEP: Final = 0.01
+_FAILURE_POLL_SECONDS: Final = 0.5
 
 
 class StartableEngine(app.Engine, Protocol):
@@ -48,7 +49,7 @@ EngineLoader = Callable[[LoadSpec, Callable[[float], None]], StartableEngine]
 
 
 def run(arguments: Sequence[str], load: EngineLoader) -> int:
-    """Serve one model until the head goes away; returns the exit status when it could not be loaded."""
+    """Serve one model until the head goes away; returns the exit status when the model cannot be served (any more)."""
     parser = argparse.ArgumentParser(description="Runner process of pollama; started by the server.")
     parser.add_argument("--socket", type=Path, required=True, help="unix socket to listen on")
     parser.add_argument("--parent", type=int, required=True, help="process that this one must not outlive")
@@ -118,6 +119,13 @@ async def _serve(spec: LoadSpec, load: EngineLoader, socket: Path, report: Statu
         engine.start(asyncio.get_running_loop())
         state.engine = engine
         report.send(RunnerStatus(state="ready", progress=1.0))
-        await asyncio.get_running_loop().create_future()
+        await _failure(engine)
     finally:
         await runner.cleanup()
+
+
+async def _failure(engine: app.Engine) -> None:
+    """Raise GenerationError when the engine is beyond help: a new process can serve again, this one cannot."""
+    while (status := engine.status()).state != "failed":  # noqa: ASYNC110  (the engine tells nobody)
+        await asyncio.sleep(_FAILURE_POLL_SECONDS)
+    raise GenerationError(status.error)
