@@ -82,7 +82,7 @@ class ScriptedEngine:
             self._running.discard(ticket)
 
     async def _produce(self, job: GenerateJob, sink: Sink) -> None:
-        """``die`` kills the process, ``break`` fails for good, ``forever`` never ends, ``flood n`` is n words at once."""
+        """``die`` kills the process, ``break`` fails for good, ``forever`` never ends, ``flood n`` is n words."""
         verb, _, argument = job.prompt.partition(" ")
         if verb == "die":
             sys.stderr.write("error: out of luck\n")
