@@ -5,10 +5,10 @@ from __future__ import annotations
 import codecs
 import json
 import re
-from typing import Any, Final, NoReturn
+from typing import Any, Final
 
 from pollama.api.godecode.errors import DecodeError, EmptyBodyError
-from pollama.api.godecode.syntax import EndOfText, character, find_error
+from pollama.types.gosyntax import EndOfText, JsonSyntaxError, check_document, find_error
 from pollama.types.json import Json
 
 _EXACT: Final = 2**53
@@ -54,28 +54,18 @@ def parse_first(body: bytes) -> Json:
         end = find_error(body)
     except EndOfText:
         raise DecodeError("unexpected EOF") from None
+    except JsonSyntaxError as error:
+        raise DecodeError(str(error)) from None
     return _parse_valid(body[:end])
 
 
 def parse_document(data: bytes) -> Json:
     """Return the one value that ``data`` consists of. Raises DecodeError with the texts of Go's ``Unmarshal``."""
     try:
-        end = find_error(data)
-    except EndOfText:
-        _raise_end(data)
-    rest = data[end:].lstrip(_SPACES.encode())
-    if rest:
-        raise DecodeError(f"invalid character {character(rest[0])} after top-level value")
+        check_document(data)
+    except JsonSyntaxError as error:
+        raise DecodeError(str(error)) from None
     return _parse_valid(data)
-
-
-def _raise_end(data: bytes) -> NoReturn:
-    # Go feeds its scanner a space to find out whether the value may end here.
-    try:
-        find_error(data + b" ")
-    except EndOfText:
-        raise DecodeError("unexpected end of JSON input") from None
-    raise AssertionError("a value cannot be completed by a space")
 
 
 def _parse_valid(data: bytes) -> Json:

@@ -12,11 +12,9 @@ from pollama.api.errors import JSON, JSON_UTF8, RUNNING_ERRORS, error_response, 
 from pollama.api.ollama import decode, schemas
 from pollama.api.ollama.records import ChatRecords, GenerateRecords, Records
 from pollama.api.services import SERVICES
-from pollama.api.streaming import closing, stream_records
+from pollama.api.streaming import Event, closing, collect, stream
 from pollama.errors import NameRequiredError
 from pollama.types.events import Done, Piece, Rendered
-
-Event = Piece | Done | Rendered
 
 
 async def generate(request: web.Request) -> web.StreamResponse:
@@ -28,7 +26,7 @@ async def generate(request: web.Request) -> web.StreamResponse:
     try:
         refuse_cloud_name(services, wanted.model)
         events = services.inference.complete(wanted, client=client_of(request))
-        return await answer(request, events, records, stream=decode.wants_stream(fields))
+        return await answer(request, events, records, streamed=decode.wants_stream(fields))
     except NameRequiredError:
         raise unnamed_is_missing() from None
 
@@ -41,7 +39,7 @@ async def chat(request: web.Request) -> web.StreamResponse:
     refuse_cloud_name(services, wanted.model)
     events = services.inference.chat(wanted, client=client_of(request))
     records = ChatRecords(wanted.model, with_tools=bool(wanted.tools))
-    return await answer(request, events, records, stream=decode.wants_stream(fields))
+    return await answer(request, events, records, streamed=decode.wants_stream(fields))
 
 
 def client_of(request: web.Request) -> str:
@@ -50,36 +48,24 @@ def client_of(request: web.Request) -> str:
 
 
 async def answer(
-    request: web.Request, events: AsyncIterator[Event], records: Records, *, stream: bool
+    request: web.Request, events: AsyncIterator[Event], records: Records, *, streamed: bool
 ) -> web.StreamResponse:
     """Send the events of a generation. Load, unload and debug answers are one object even when streaming."""
     async with closing(events):
         try:
             first = await anext(events, None)
         except RUNNING_ERRORS as error:
-            return error_response(error, JSON if stream else JSON_UTF8)
+            return error_response(error, JSON if streamed else JSON_UTF8)
         if isinstance(first, Rendered):
             return json_response(records.rendered(first))
         if isinstance(first, Done) and first.reason in ("load", "unload"):
             return json_response(records.last(first))
-        if stream:
-            return await stream_records(request, first, events, partial(_line, records))
-        return json_response(await _collect(first, events, records))
+        if streamed:
+            return await stream(request, first, events, partial(_line, records))
+        return json_response(records.whole(await collect(first, events)))
 
 
 def _line(records: Records, event: Event | None) -> bytes:
     if isinstance(event, Piece):
         return records.piece(event) + b"\n"
     return records.last(event) + b"\n" if isinstance(event, Done) else b""
-
-
-async def _collect(first: Event | None, rest: AsyncIterator[Event], records: Records) -> bytes:
-    """Return the single object of an answer. The generation may end without a final event."""
-    pieces = [first] if isinstance(first, Piece) else []
-    done = first if isinstance(first, Done) else None
-    async for event in rest:
-        if isinstance(event, Piece):
-            pieces.append(event)
-        elif isinstance(event, Done):
-            done = event
-    return records.whole(pieces, done)

@@ -11,6 +11,7 @@ from typing import Protocol
 
 from pollama.api import timestamps
 from pollama.api.messages import encode_tool_call
+from pollama.api.streaming import Collected, join_pieces
 from pollama.types import gojson
 from pollama.types.events import Done, Piece, Rendered
 from pollama.types.generation import Logprob
@@ -33,8 +34,8 @@ class Records(Protocol):
         """Return the answer to ``_debug_render_only``."""
         ...
 
-    def whole(self, pieces: Sequence[Piece], done: Done | None) -> bytes:
-        """Return the single object of an answer that is not streamed; without ``done`` it never came to an end."""
+    def whole(self, collected: Collected) -> bytes:
+        """Return the single object of an answer that is not streamed."""
         ...
 
 
@@ -59,10 +60,10 @@ class GenerateRecords:
         """Return the answer to ``_debug_render_only``."""
         return f'{self._stamp()}","response":"","done":false,"_debug_info":{_debug(rendered)}}}'.encode()
 
-    def whole(self, pieces: Sequence[Piece], done: Done | None) -> bytes:
+    def whole(self, collected: Collected) -> bytes:
         """Return one object; ``tool_calls`` are those of the very last piece."""
-        joined = join_pieces(pieces, done)
-        return self.piece(joined) if done is None else self._final(joined, done)
+        joined = join_pieces(collected, all_calls=False)
+        return self.piece(joined) if collected.done is None else self._final(joined, collected.done)
 
     def _final(self, piece: Piece, done: Done) -> bytes:
         fields = {
@@ -101,10 +102,10 @@ class ChatRecords:
         message = '{"role":"","content":""}'
         return f'{self._stamp()}","message":{message},"done":false,"_debug_info":{_debug(rendered)}}}'.encode()
 
-    def whole(self, pieces: Sequence[Piece], done: Done | None) -> bytes:
+    def whole(self, collected: Collected) -> bytes:
         """Return one object with everything concatenated."""
-        joined = join_pieces(pieces, done, all_calls=self._with_tools)
-        return self.piece(joined) if done is None else self._final(joined, done)
+        joined = join_pieces(collected, all_calls=self._with_tools)
+        return self.piece(joined) if collected.done is None else self._final(joined, collected.done)
 
     def _final(self, piece: Piece, done: Done) -> bytes:
         fields = {
@@ -117,21 +118,6 @@ class ChatRecords:
 
     def _stamp(self) -> str:
         return f"{self._head}{timestamps.utc_now()}"
-
-
-def join_pieces(pieces: Sequence[Piece], done: Done | None, *, all_calls: bool = False) -> Piece:
-    """Return everything that an answer consists of as one piece.
-
-    ``tool_calls`` are those of the last piece, or of all of them with ``all_calls``.
-    """
-    parts = [*pieces, done.last] if done is not None else list(pieces)
-    calls = [call for part in (parts if all_calls else parts[-1:]) for call in part.tool_calls]
-    return Piece(
-        content="".join(part.content for part in parts),
-        thinking="".join(part.thinking for part in parts),
-        tool_calls=calls,
-        logprobs=[entry for part in parts for entry in part.logprobs],
-    )
 
 
 def metrics(done: Done) -> dict[str, Json]:

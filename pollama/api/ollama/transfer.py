@@ -11,7 +11,7 @@ from pollama.api.errors import JSON, JSON_UTF8, error_response, json_response
 from pollama.api.ollama import decode, schemas
 from pollama.api.ollama.records import present
 from pollama.api.services import SERVICES
-from pollama.api.streaming import closing, stream_records
+from pollama.api.streaming import closing, stream
 from pollama.errors import InvalidNameError, NameRequiredError, NotFoundError, PollamaError
 from pollama.types import gojson
 from pollama.types.events import Progress
@@ -26,7 +26,7 @@ async def create(request: web.Request) -> web.StreamResponse:
     decode.check_create(fields)
     steps = _creating(request.app[SERVICES].library, fields)
     try:
-        return await report(request, steps, stream=decode.wants_stream(fields))
+        return await report(request, steps, streamed=decode.wants_stream(fields))
     except InvalidNameError as error:
         bad_target = error.name == decode.model_name(fields)
         return error_response(error, JSON_UTF8 if bad_target else JSON)
@@ -39,7 +39,7 @@ async def pull(request: web.Request) -> web.StreamResponse:
     if not name:
         raise InvalidNameError(name)
     steps = request.app[SERVICES].library.pull(name, insecure=fields.get("insecure", False))
-    return await report(request, steps, stream=decode.wants_stream(fields))
+    return await report(request, steps, streamed=decode.wants_stream(fields))
 
 
 async def push(request: web.Request) -> web.StreamResponse:
@@ -49,7 +49,7 @@ async def push(request: web.Request) -> web.StreamResponse:
     if not name:
         raise NameRequiredError
     steps = request.app[SERVICES].library.push(name, insecure=fields.get("insecure", False))
-    return await report(request, steps, stream=decode.wants_stream(fields))
+    return await report(request, steps, streamed=decode.wants_stream(fields))
 
 
 async def _creating(library: Library, fields: dict[str, Any]) -> AsyncIterator[Progress]:
@@ -59,7 +59,7 @@ async def _creating(library: Library, fields: dict[str, Any]) -> AsyncIterator[P
             yield step
 
 
-async def report(request: web.Request, steps: AsyncIterator[Progress], *, stream: bool) -> web.StreamResponse:
+async def report(request: web.Request, steps: AsyncIterator[Progress], *, streamed: bool) -> web.StreamResponse:
     """Send the steps of an operation, or only the last one where no stream is wanted.
 
     Raises InvalidNameError; other failures become the answer.
@@ -67,8 +67,8 @@ async def report(request: web.Request, steps: AsyncIterator[Progress], *, stream
     async with closing(steps):
         try:
             first = await anext(steps, None)
-            if stream:
-                return await stream_records(request, first, steps, _line)
+            if streamed:
+                return await stream(request, first, steps, _line)
             last = first
             async for step in steps:
                 last = step
