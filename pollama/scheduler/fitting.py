@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate, pairwise
+from typing import Final
 
 from pollama.scheduler.capacity import DEFAULT_BATCH, batch_size, shapes, single
 from pollama.scheduler.estimate import CacheShape, Footprint, footprint, generates
-from pollama.scheduler.policy import Policy
+from pollama.scheduler.policy import MIB, Policy
 from pollama.types.devices import Device
 from pollama.types.model import Model
 from pollama.types.options import Options
 from pollama.types.plans import Plan, Share
+
+_DRIVER_BYTES: Final = 384 * MIB
+"""What the driver takes for itself on each GPU that a process uses."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +122,6 @@ class _Fitting:
         holders = [share.device for share in shares if share.layers]
         gpu_ids = {space.device.id for space in self._team.gpus}
         stages = sum(1 for device in holders if device in gpu_ids)
-        cores = self._team.host.device.cores if self._team.host else ()
         return Plan(
             shares=shares,
             sequences=shape.sequences,
@@ -128,14 +131,14 @@ class _Fitting:
             batch=shape.batch,
             gpu_layers=blocks,
             split="layer" if stages > 1 else "none",
-            threads=self._options.num_thread if self._options.num_thread > 0 else len(cores),
+            threads=max(0, self._options.num_thread),
             reason=_reason(blocks, sum(share.layers for share in shares), holders),
         )
 
 
 def _borders(need: Footprint, first: int, gpus: Sequence[Space]) -> list[int]:
     """Return where each GPU's blocks begin, and the end: bytes in proportion to what is free after compute buffers."""
-    usable = [max(0, space.free - need.compute) for space in gpus]
+    usable = [max(0, space.free - need.compute - _DRIVER_BYTES) for space in gpus]
     total = sum(usable)
     if total == 0:
         return [first] * (len(gpus) + 1)
@@ -151,9 +154,9 @@ def _share(need: Footprint, space: Space, begin: int, end: int) -> Share:
     return Share(
         device=space.device.id,
         layers=end - begin,
-        weight_bytes=sum(need.weights[begin:end]) + (need.attached if last else 0),
+        weight_bytes=sum(need.weights[begin:end]) + (need.attached + need.output_copy if last else 0),
         kv_bytes=sum(need.kv[begin:end]),
-        compute_bytes=need.compute + (need.logits if last else 0),
+        compute_bytes=need.compute + _DRIVER_BYTES + (need.logits if last else 0),
     )
 
 

@@ -27,6 +27,6 @@ class Policy:
     flash_attention: bool | None = None
     spread: bool = False
     gpu_overhead: int = 0
-    gpu_margin: int = 512 * MIB
+    gpu_margin: int = 256 * MIB
     host_margin: int = 256 * MIB
     reading_lifetime: float = 5.0

@@ -100,13 +100,18 @@ def test_footprint_adds_up_and_counts_projectors_and_adapters() -> None:
     dressed = footprint(replace(model, stored=stored), ONE, "f16", flash_attention=True)
     assert dressed.total - plain.total == 300 * MIB
     assert sum(plain.weights) + plain.embedding == SPEC.weight_bytes
-    assert plain.logits == 512 * SPEC.vocabulary_length * 4
+    assert plain.logits == 2 * SPEC.vocabulary_length * 4
 
 
-def test_tied_output_is_a_copy_of_the_embedding() -> None:
-    spec = replace(SPEC, output_bytes=2048)
-    need = footprint(make_model(spec=spec), ONE, "f16", flash_attention=True)
-    assert need.weights[-1] == spec.input_bytes + 2048
+def test_tied_output_is_copied_to_a_gpu_only() -> None:
+    tied = footprint(make_model(spec=replace(SPEC, output_bytes=2048)), ONE, "f16", flash_attention=True)
+    assert tied.output_copy == SPEC.input_bytes
+    assert tied.total == sum(tied.weights) + sum(tied.kv) + tied.compute + tied.logits + tied.embedding
+    assert footprint(make_model(spec=SPEC), ONE, "f16", flash_attention=True).output_copy == 0
+
+
+def test_encoders_keep_no_cache() -> None:
+    assert set(kv_bytes(replace(SPEC, architecture="nomic-bert"), ONE, "f16")) == {0}
 
 
 def test_model_that_only_embeds_has_no_logits() -> None:

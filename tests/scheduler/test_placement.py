@@ -208,7 +208,7 @@ class TestLoadSpec:
         assert spec.engine_devices == ()
         assert spec.plan.gpu_layers == 0
         assert spec.cores == (0, 1)
-        assert spec.plan.threads == 2
+        assert spec.plan.threads == 0
 
     def test_chosen_threads_are_obeyed(self) -> None:
         assert self.spec_of([cpu()], num_thread=1).plan.threads == 1

@@ -236,7 +236,7 @@ async def test_full_queue_refuses(bench: Bench) -> None:
 
 
 async def test_model_too_large_is_refused_with_the_numbers(bench: Bench) -> None:
-    with pytest.raises(PlacementError, match=r"requires more memory \(26\.0 GiB .*cpu: 16\.0 of 16\.0 GiB"):
+    with pytest.raises(PlacementError, match=r"requires more memory \(25\.9 GiB .*cpu: 16\.0 of 16\.0 GiB"):
         await bench.use(wish(make_model("huge", spec=make_spec(layers=100, layer_bytes=1 << 28))))
 
 
