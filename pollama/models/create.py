@@ -68,11 +68,10 @@ class Creation:
         info.stated(self._request.info)
         async for step in self._gather():
             yield step
-        await asyncio.to_thread(self._complete)
+        await asyncio.to_thread(self._finish, target)
         for part in self._parts:
             yield Progress(status=part.status)
         yield Progress(status="writing manifest")
-        await asyncio.to_thread(self._write, target)
         yield Progress(status="success")
 
     async def _gather(self) -> AsyncIterator[Progress]:
@@ -176,6 +175,18 @@ class Creation:
             if stops:
                 self._parts.append(text_layer(media.PARAMETERS, gojson.dump_line({"stop": stops}), self._blobs))
 
+    def _finish(self, target: ModelName) -> None:
+        """Write what is missing and the manifest under one lock: nobody removes a blob in between as unused."""
+        target = self._folder.located(target)
+        before = self._folder.digests_of(target)
+        with self._folder.locked(exclusive=False):
+            self._complete()
+            config_layer = text_layer(media.CONFIG, image.encode(self._config), self._blobs).layer
+            made = Manifest(config=config_layer, layers=[part.layer for part in self._parts] or None)
+            self._folder.write(target, made.encoded(), made)
+        if self._prune:
+            self._folder.discard(before - made.digests())
+
     def _complete(self) -> None:
         """Work out the config from the weights and replace what the request states."""
         self._check_template()
@@ -253,12 +264,6 @@ class Creation:
     def _replace(self, types: tuple[str, ...], data: bytes) -> None:
         self._parts = [part for part in self._parts if part.layer.media_type not in types]
         self._parts.append(text_layer(types[0], data, self._blobs))
-
-    def _write(self, target: ModelName) -> None:
-        target = self._folder.located(target)
-        config_layer = text_layer(media.CONFIG, image.encode(self._config), self._blobs).layer
-        made = Manifest(config=config_layer, layers=[part.layer for part in self._parts] or None)
-        self._folder.replace(target, made, prune=self._prune)
 
 
 def remote_url(text: str) -> str:

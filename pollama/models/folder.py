@@ -95,16 +95,17 @@ class StoreFolder:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 _replace(path, data, self.manifests)
 
-    def replace(self, name: ModelName, made: Manifest, *, prune: bool) -> None:
-        """Write a manifest; with ``prune`` the blobs that only its predecessor used go. Raises StoreError."""
-        old: set[str] = set()
+    def digests_of(self, name: ModelName) -> set[str]:
+        """Return the blobs that the manifest of ``name`` refers to; none when it is missing or damaged."""
         with contextlib.suppress(FileNotFoundError, StoreError):
-            old = manifest.read(self.path(name)).manifest.digests()
-        self.write(name, made.encoded(), made)
-        unused = old - made.digests()
-        if prune and unused:
+            return manifest.read(self.path(name)).manifest.digests()
+        return set()
+
+    def discard(self, digests: set[str]) -> None:
+        """Remove those blobs that no readable manifest refers to. Raises StoreError."""
+        if digests:
             with self.locked(exclusive=True):
-                self.remove_unused(unused)
+                self.remove_unused(digests)
 
     def remove(self, path: Path) -> None:
         """Remove a manifest and the folders that it leaves empty; the caller holds the exclusive lock."""

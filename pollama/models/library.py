@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -153,14 +152,12 @@ class ModelLibrary:
         wanted = names.parse(names.parse_reference(name).stored_base)
         if not wanted.is_valid:
             raise BadRequestError(f"name {go_quote(name)} is invalid")
-        path = self._folder.path(self._folder.located(wanted))
+        located = self._folder.located(wanted)
+        path = self._folder.path(located)
         with self._folder.locked(exclusive=True):
-            digests: set[str] = set()
-            try:
-                with contextlib.suppress(StoreError):  # what a damaged manifest refers to is left to the prune
-                    digests = manifest.read(path).manifest.digests()
-            except FileNotFoundError:
-                raise ModelNotFoundError(name) from None
+            if not path.exists():
+                raise ModelNotFoundError(name)
+            digests = self._folder.digests_of(located)
             self._folder.remove(path)
             self._folder.remove_unused(digests)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 
 import msgspec
@@ -98,6 +99,14 @@ def _decoded(layer: Layer, blobs: BlobStore, form: type) -> Json:
 def _spec(image: ModelConfig, weights: Path | None) -> ModelSpec | None:
     if weights is None or image.model_format not in _GGUF_FORMATS:
         return None
+    status = weights.stat()
+    return _spec_of(weights, status.st_size, status.st_ino)
+
+
+@lru_cache(maxsize=1024)
+def _spec_of(weights: Path, size: int, inode: int) -> ModelSpec:
+    """Return the facts of a GGUF, which several models may share; ``size`` and ``inode`` tell a replaced file."""
+    del size, inode
     return model_spec(gguf.read_header(weights))
 
 
