@@ -28,7 +28,7 @@ from pollama.prompts.gotemplate.values import (
     type_name,
     unbox,
 )
-from pollama.prompts.quoting import go_quote
+from pollama.types.goquote import go_quote
 
 MAX_STEPS: Final = 2_000_000
 """Nodes that one execution may visit: far above any real prompt, about two seconds."""

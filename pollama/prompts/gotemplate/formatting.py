@@ -23,7 +23,7 @@ from pollama.prompts.gotemplate.values import (
     type_name,
     unbox,
 )
-from pollama.prompts.quoting import go_quote
+from pollama.types.goquote import go_quote
 
 _NIL: Final = "<nil>"
 

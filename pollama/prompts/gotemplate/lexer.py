@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Final
 
-from pollama.prompts.quoting import go_quote
+from pollama.types.goquote import go_quote
 
 LEFT: Final = "{{"
 RIGHT: Final = "}}"

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
-from pollama.prompts.quoting import go_quote
+from pollama.types.goquote import go_quote
 
 
 @dataclass(slots=True, eq=False)

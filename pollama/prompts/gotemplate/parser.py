@@ -8,8 +8,8 @@ from typing import Final, Literal, cast
 from pollama.errors import TemplateError
 from pollama.prompts.gotemplate import literals, nodes
 from pollama.prompts.gotemplate.lexer import Kind, Lexer, LexError, Token
-from pollama.prompts.quoting import go_quote
 from pollama.prompts.spaces import trim
+from pollama.types.goquote import go_quote
 
 _LITERAL_KINDS: Final = frozenset((Kind.CHARACTER, Kind.COMPLEX, Kind.NUMBER))
 _OPERAND_KINDS: Final = _LITERAL_KINDS | {

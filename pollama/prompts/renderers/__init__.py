@@ -5,8 +5,8 @@ One file per family, which begins with the family's wire format.
 
 from __future__ import annotations
 
-from pollama.prompts.quoting import go_quote
 from pollama.prompts.renderers.base import RenderContext, RendererFamily, RenderError
+from pollama.types.goquote import go_quote
 
 RENDERERS: dict[str, RendererFamily] = {}
 """Name in the manifest -> family."""
