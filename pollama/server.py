@@ -7,22 +7,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import functools
 import logging
 import signal
 import socket
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any, Final
 
 from aiohttp import web
 
-from pollama import __version__, logs
-from pollama.api.app import create_app
+from pollama import OLLAMA_VERSION, __version__, logs
+from pollama.api.app import create_app, create_runner
 from pollama.api.services import Services
 from pollama.clock import SystemClock
 from pollama.config import Config
-from pollama.discover.devices import discover
+from pollama.discover.devices import DeviceReader
 from pollama.errors import ListenError
 from pollama.inference import Inference
 from pollama.models.library import ModelLibrary
@@ -34,8 +32,6 @@ from pollama.scheduler.scheduler import ModelScheduler
 _log = logging.getLogger(__name__)
 
 _BACKLOG: Final = 1024
-_DRAIN_SECONDS: Final = 5.0
-"""How long answers that are under way may go on after the server was told to stop."""
 
 
 def serve(config: Config) -> None:
@@ -59,7 +55,7 @@ async def _serve(config: Config) -> None:
     stopping = _stop_signals()
     with listener:
         async with application(config, listener) as app:
-            runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=_DRAIN_SECONDS)
+            runner = create_runner(app)
             await runner.setup()
             try:
                 await web.SockSite(runner, listener, backlog=_BACKLOG).start()
@@ -76,8 +72,8 @@ async def application(config: Config, listener: socket.socket) -> AsyncIterator[
     clock = SystemClock()
     library = ModelLibrary(config.models, PromptInspector(go_template=config.go_template))
     await library.open(prune=not config.no_prune)
-    launcher = LocalLauncher(config.environ, load_timeout=config.load_timeout)
-    scheduler = ModelScheduler(policy(config), launcher, functools.partial(discover, config), clock)
+    launcher = LocalLauncher(config.environ, load_timeout=config.load_timeout, threads=config.threads)
+    scheduler = ModelScheduler(policy(config), launcher, DeviceReader(config).read, clock)
     await scheduler.start()
     try:
         inference = Inference(library, scheduler, clock, cloud_disabled=config.cloud_disabled)
@@ -87,10 +83,10 @@ async def application(config: Config, listener: socket.socket) -> AsyncIterator[
                 library=library,
                 scheduler=scheduler,
                 listen_host=listener.getsockname()[0],
-                origins=config.origins,
+                version=OLLAMA_VERSION,
+                origins=config.allowed_origins,
                 cloud_disabled=config.cloud_disabled,
                 cloud_source=config.cloud_disabled_source,
-                default_keep_alive=config.keep_alive,
             )
         )
     finally:

@@ -1,0 +1,64 @@
+"""What a request may ask of a model: remote stubs, thinking, raw mode, formats. Texts and order are Ollama's."""
+
+from __future__ import annotations
+
+from pollama.errors import BadRequestError, ForbiddenError, FormatError
+from pollama.types import gojson
+from pollama.types.goquote import go_quote
+from pollama.types.json import Json
+from pollama.types.messages import Think
+from pollama.types.model import Model
+from pollama.types.requests import CompletionRequest, Format, GenerationRequest
+
+
+def refuse_remote(model: Model, *, cloud_disabled: bool) -> None:
+    """Raise for a stub of a model that lives on somebody else's machine: pollama has no cloud to forward to."""
+    if not model.stored.config.remote_host:
+        return
+    if cloud_disabled:
+        raise ForbiddenError("ollama cloud is disabled: remote model is unavailable")
+    raise BadRequestError("this server cannot run this remote model")
+
+
+def effective_think(model: Model, request: GenerationRequest) -> Think:
+    """Return the think value that holds for this request.
+
+    Unset means on for a model that can think. Raises BadRequestError where thinking is asked of one that cannot.
+    """
+    if "thinking" in model.capabilities:
+        think: Think = True if request.think is None else request.think
+        return "high" if think == "max" and model.traits.selected == "harmony" else think
+    if request.lenient_think:
+        return None
+    if request.think:
+        raise BadRequestError(f"{go_quote(request.model)} does not support thinking")
+    return request.think
+
+
+def require_completion(model: Model, request: GenerationRequest, verb: str) -> None:
+    """Raise BadRequestError for a model that cannot produce text; ``verb`` is ``chat`` or ``generate``."""
+    if "completion" not in model.capabilities:
+        raise BadRequestError(f"{go_quote(request.model)} does not support {verb}")
+
+
+def require_capability(model: Model, capability: str) -> None:
+    """Raise BadRequestError for a model without ``capability``."""
+    if capability not in model.capabilities:
+        raise BadRequestError(f"{model.stored.name} does not support {capability}")
+
+
+def check_raw(request: CompletionRequest) -> None:
+    """Raise BadRequestError where raw mode meets fields that it would silently ignore."""
+    if request.raw and (request.template or request.system or request.context):
+        raise BadRequestError("raw mode does not support template, system, or context")
+
+
+def checked_format(request_format: Format) -> Json:
+    """Return None, ``"json"`` or a JSON schema. Raises FormatError for anything else."""
+    value = request_format.value
+    if value is None or value == "":
+        return None
+    if value == "json" or isinstance(value, dict):
+        return value
+    raw = gojson.dumps(value)
+    raise FormatError(f'invalid format: {go_quote(raw)}; expected "json" or a valid JSON Schema object')

@@ -1,0 +1,104 @@
+"""How a runner's stream becomes the events of an answer."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import Final
+
+from pollama.prompts.parsers import Output, OutputParser
+from pollama.types.events import Done, Piece
+from pollama.types.generation import Delta, Finished, GenerateJob
+from pollama.types.ports import Runner
+
+_REPEAT_LIMIT: Final = 30
+"""Ollama's guard against a model that says the same for ever: the stream is cut after so many equal parts."""
+
+
+class RepeatGuard:
+    """Counts equal parts in a row; blanks around a part do not make it different."""
+
+    def __init__(self) -> None:
+        self._last = ""
+        self._count = 0
+
+    def exceeded(self, text: str) -> bool:
+        """Take the next part and tell whether it is one too many."""
+        text = text.strip()
+        self._count = self._count + 1 if text == self._last else 0
+        self._last = text
+        return self._count > _REPEAT_LIMIT
+
+
+class Answer:
+    """One generation, from job to events.
+
+    After the stream has ended, ``text`` is the raw text and ``finished`` the runner's last word; None means that the
+    repeat guard cut the stream.
+    """
+
+    def __init__(self, runner: Runner, job: GenerateJob, parser: OutputParser | None, *, guard: bool) -> None:
+        self._runner = runner
+        self._job = job
+        self._parser = parser
+        self._guard = RepeatGuard() if guard else None
+        self._parts: list[str] = []
+        self.finished: Finished | None = None
+        self.last = Piece()
+
+    @property
+    def text(self) -> str:
+        """All text so far, before parsing."""
+        return "".join(self._parts)
+
+    async def pieces(self) -> AsyncGenerator[Piece, None]:
+        """Yield one piece per part that the runner sends; what the parser releases at the end is left in ``last``."""
+        async with aclosing(self._runner.generate(self._job)) as stream:
+            async for item in stream:
+                if isinstance(item, Finished):
+                    self.finished = item
+                elif self._guard is not None and self._guard.exceeded(item.text):
+                    return
+                else:
+                    yield self._piece(item)
+        self.last = _as_piece(self._parse("", done=True))
+
+    def _piece(self, delta: Delta) -> Piece:
+        self._parts.append(delta.text)
+        return _as_piece(self._parse(delta.text), delta)
+
+    def _parse(self, text: str, *, done: bool = False) -> Output:
+        return Output(content=text) if self._parser is None else self._parser.feed(text, done=done)
+
+
+def _as_piece(output: Output, delta: Delta | None = None) -> Piece:
+    return Piece(
+        content=output.content,
+        thinking=output.thinking,
+        tool_calls=output.tool_calls,
+        logprobs=delta.logprobs if delta else [],
+    )
+
+
+def nanoseconds(seconds: float) -> int:
+    """Return whole nanoseconds, at least 1, as clients expect of every duration that was measured."""
+    return max(1, round(seconds * 1e9))
+
+
+def done(
+    finished: Finished, last: Piece, *, total_seconds: float, load_seconds: float, context: list[int] | None
+) -> Done:
+    """Return the closing event of a generation."""
+    return Done(
+        reason="length" if finished.reason == "length" else "stop",
+        last=last,
+        context=context,
+        total_duration=nanoseconds(total_seconds),
+        load_duration=nanoseconds(load_seconds),
+        prompt_tokens=finished.prompt_tokens,
+        prompt_duration=nanoseconds(finished.prompt_seconds),
+        generated_tokens=finished.generated_tokens,
+        generate_duration=nanoseconds(finished.generate_seconds),
+        cached_tokens=finished.cached_tokens,
+        stopped_by=finished.stopped_by,
+    )

@@ -1,0 +1,134 @@
+"""Step 5 of a request: from messages or a text to what goes to the runner, and how its answer is to be read."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Final, Protocol
+
+from pollama.prompts.assemble import chat_messages
+from pollama.prompts.native import SpecialTexts
+from pollama.prompts.parsers import OutputParser
+from pollama.prompts.reading import Reading, chat_reading, completion_reading
+from pollama.prompts.render import Conversation, Prompt, completion_conversation, direct_prompt
+from pollama.prompts.truncate import fit_history
+from pollama.types.messages import Message, Think
+from pollama.types.model import Model
+from pollama.types.ports import Runner
+from pollama.types.requests import ChatRequest, CompletionRequest
+
+MEDIA_MARKER: Final = f"<__media_{secrets.token_hex(16)}__>"
+"""Stands for an image or a sound in a prompt; nobody outside can know it, so no message can contain it."""
+
+_HARMONY_ANSWER: Final = "<|end|><|start|>assistant<|channel|>final<|message|>"
+"""Ends the thinking of a gpt-oss model and begins its answer."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prompted:
+    """A prompt and how its answer is to be read.
+
+    ``shown`` is the prompt with ``[img-N]`` for its media, ``text`` what the engine gets. ``native``: the GGUF's own
+    template drives the conversation, in which case the prompt is never cut.
+    """
+
+    text: str
+    shown: str
+    media: Sequence[bytes]
+    native: bool
+    reading: Reading
+
+    @property
+    def parser(self) -> OutputParser | None:
+        """What splits the answer; None: the text is the answer."""
+        return self.reading.parser
+
+
+class Prompter(Protocol):
+    """Makes the prompts of one request."""
+
+    async def prompt(self, runner: Runner, context_length: int) -> Prompted:
+        """Return the prompt, with history dropped where it would not fit. Raises TemplateError or RenderError."""
+        ...
+
+    async def after_thinking(self, thinking: str, runner: Runner, context_length: int) -> Prompted:
+        """Return the prompt that goes on behind ``thinking``. Raises as ``prompt``."""
+        ...
+
+
+class ChatPrompter:
+    """Prompts of conversations."""
+
+    def __init__(self, model: Model, request: ChatRequest, think: Think) -> None:
+        self._model = model
+        self._request = request
+        self._think = think
+        self._messages = chat_messages(model, request.messages)
+
+    async def prompt(self, runner: Runner, context_length: int) -> Prompted:
+        """Return the prompt of the conversation."""
+        return await self._prompted(self._messages, runner, context_length)
+
+    async def after_thinking(self, thinking: str, runner: Runner, context_length: int) -> Prompted:
+        """Return the prompt with ``thinking`` as the beginning of the answer."""
+        messages = [*self._messages, Message(role="assistant", thinking=thinking)]
+        suffix = _HARMONY_ANSWER if self._model.traits.selected == "harmony" else ""
+        return await self._prompted(messages, runner, context_length, suffix)
+
+    async def _prompted(
+        self, messages: Sequence[Message], runner: Runner, context_length: int, suffix: str = ""
+    ) -> Prompted:
+        conversation = Conversation(
+            model=self._model,
+            messages=messages,
+            tools=self._request.tools,
+            think=self._think,
+            special=_special(runner),
+        )
+        prompt = await _fitted(conversation, self._request.truncate, runner, context_length)
+        prompt = replace(prompt, text=prompt.text + suffix)
+        reading = chat_reading(self._model, self._request, self._think, prompt.text)
+        return _prompted(prompt, runner, reading, native=self._model.traits.mode == "native")
+
+
+class CompletionPrompter:
+    """Prompts of single texts. They run as plain completions, whichever template made them."""
+
+    def __init__(self, model: Model, request: CompletionRequest, think: Think) -> None:
+        self._model = model
+        self._request = request
+        self._think = think
+
+    async def prompt(self, runner: Runner, context_length: int) -> Prompted:
+        """Return the prompt, behind the text of ``context`` when the request carries one."""
+        request = self._request
+        prompt = direct_prompt(self._model, request, self._think)
+        if prompt is None:
+            conversation = completion_conversation(self._model, request, self._think, _special(runner))
+            prompt = await _fitted(conversation, request.truncate, runner, context_length)
+        if request.context:
+            prompt = replace(prompt, text=await runner.detokenize(request.context) + prompt.text)
+        reading = completion_reading(self._model, request, self._think, prompt.text)
+        return _prompted(prompt, runner, reading, native=False)
+
+    async def after_thinking(self, thinking: str, runner: Runner, context_length: int) -> Prompted:
+        """Return the prompt with ``thinking`` behind it."""
+        prompted = await self.prompt(runner, context_length)
+        return replace(prompted, text=prompted.text + thinking, shown=prompted.shown + thinking)
+
+
+async def _fitted(conversation: Conversation, truncate: bool | None, runner: Runner, context_length: int) -> Prompt:
+    if truncate is False:
+        return conversation.prompt()
+    return await fit_history(conversation, context_length, runner.count_tokens)
+
+
+def _prompted(prompt: Prompt, runner: Runner, reading: Reading, *, native: bool) -> Prompted:
+    marker = MEDIA_MARKER if prompt.media else ""
+    text = prompt.engine_text(adds_bos=runner.info.adds_bos, marker=marker)
+    return Prompted(text=text, shown=prompt.text, media=prompt.media, native=native, reading=reading)
+
+
+def _special(runner: Runner) -> SpecialTexts:
+    return SpecialTexts(bos=runner.info.bos_text, eos=runner.info.eos_text)
