@@ -37,7 +37,7 @@ class LocalLauncher:
     """Starts runners on this machine.
 
     ``environ`` is what they inherit, ``load_timeout`` the seconds a load may go on without a sign of life and
-    ``threads`` the thread count where neither plan nor options state one (0 = the engine's own choice).
+    ``threads`` the thread count where the plan states none (0 = the engine's own choice).
     """
 
     def __init__(
@@ -55,8 +55,7 @@ class LocalLauncher:
 
     async def launch(self, spec: LoadSpec) -> HttpRunner:
         """Start a runner and wait until it is ready. Cancelling stops it. Raises LoadError with the engine's reason."""
-        threads = spec.plan.threads or spec.options.num_thread or self._threads
-        spec = replace(spec, plan=replace(spec.plan, threads=threads))
+        spec = replace(spec, plan=replace(spec.plan, threads=spec.plan.threads or self._threads))
         process = await RunnerProcess.start(self._command, _environment(self._environ, spec), spec)
         try:
             await process.wait_ready(self._load_timeout)

@@ -22,9 +22,9 @@ def environment() -> dict[str, str]:
     return dict(os.environ) | {"PYTHONPATH": str(ROOT)}
 
 
-def make_spec(name: str, *, threads: int = 0, num_thread: int = 0, cores: tuple[int, ...] = ()) -> LoadSpec:
+def make_spec(name: str, *, threads: int = 0, cores: tuple[int, ...] = ()) -> LoadSpec:
     plan = Plan(shares=(), sequences=2, context_length=512, cells=1024, shared_cells=True, batch=64, threads=threads)
-    return LoadSpec(weights=Path("/models") / name, plan=plan, options=Options(num_thread=num_thread), cores=cores)
+    return LoadSpec(weights=Path("/models") / name, plan=plan, options=Options(), cores=cores)
 
 
 @pytest.fixture

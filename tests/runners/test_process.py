@@ -98,8 +98,7 @@ async def test_threads_and_cores(make_launcher: Callable[..., LocalLauncher]) ->
     launcher = make_launcher(threads=3)
     for spec, threads in (
         (make_spec("ready", cores=(core,)), 3),
-        (make_spec("ready", cores=(core,), num_thread=2), 2),
-        (make_spec("ready", cores=(core,), num_thread=2, threads=1), 1),
+        (make_spec("ready", cores=(core,), threads=1), 1),
     ):
         runner = await launcher.launch(spec)
         assert (runner.info.layers_total, runner.info.layers_offloaded) == (threads, threads)
