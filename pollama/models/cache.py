@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
+import os
+from dataclasses import dataclass
 from typing import TypeAlias
 
 from pollama.models import manifest, stored
@@ -16,57 +17,64 @@ _Stamp: TypeAlias = tuple[int, int, int]
 """Modification time (ns), size and inode of a manifest: a changed or replaced file has another one."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    path: str
+    stamp: _Stamp
+    model: Model
+
+
 class ModelCache:
     """Reads each manifest once; a hit costs one ``stat``, concurrent misses of one model share the work."""
 
     def __init__(self, folder: StoreFolder, inspector: Inspector) -> None:
         self._folder = folder
         self._inspector = inspector
-        self._models: dict[Path, tuple[_Stamp, Model]] = {}
-        self._loading: dict[tuple[Path, _Stamp], asyncio.Task[Model]] = {}
+        self._entries: dict[ModelName, _Entry] = {}
+        self._loading: dict[tuple[ModelName, _Stamp], asyncio.Task[Model]] = {}
 
     async def get(self, name: ModelName) -> Model | None:
         """Return the model of a valid name, whatever its case, or None when there is no such manifest.
 
         Raises StoreError or WeightsError when the model cannot be read.
         """
-        path = self._folder.path(name)
-        stamp = self._stamp(path)
+        entry = self._entries.get(name)
+        if entry is not None and _stamp(entry.path) == entry.stamp:
+            return entry.model
+        name = await asyncio.to_thread(self._folder.located, name)
+        stamp = _stamp(str(self._folder.path(name)))
         if stamp is None:
-            name = await asyncio.to_thread(self._folder.located, name)
-            path = self._folder.path(name)
-            stamp = self._stamp(path)
-        if stamp is None:
+            self._entries.pop(name, None)
             return None
-        known = self._models.get(path)
-        if known is not None and known[0] == stamp:
-            return known[1]
         try:
-            return await self._load(name, path, stamp)
+            return await self._load(name, stamp)
         except FileNotFoundError:
             return None  # deleted just now
 
-    def _stamp(self, path: Path) -> _Stamp | None:
-        try:
-            status = path.stat()
-        except OSError:
-            self._models.pop(path, None)
-            return None
-        return status.st_mtime_ns, status.st_size, status.st_ino
-
-    async def _load(self, name: ModelName, path: Path, stamp: _Stamp) -> Model:
-        task = self._loading.get((path, stamp))
+    async def _load(self, name: ModelName, stamp: _Stamp) -> Model:
+        entry = self._entries.get(name)
+        if entry is not None and entry.stamp == stamp:
+            return entry.model
+        task = self._loading.get((name, stamp))
         if task is None:
-            task = asyncio.create_task(asyncio.to_thread(self._read, name, path))
-            self._loading[path, stamp] = task
-            task.add_done_callback(lambda done: self._loaded(path, stamp, done))
+            task = asyncio.create_task(asyncio.to_thread(self._read, name))
+            self._loading[name, stamp] = task
+            task.add_done_callback(lambda done: self._loaded(name, stamp, done))
         return await asyncio.shield(task)
 
-    def _loaded(self, path: Path, stamp: _Stamp, task: asyncio.Task[Model]) -> None:
-        del self._loading[path, stamp]
+    def _loaded(self, name: ModelName, stamp: _Stamp, task: asyncio.Task[Model]) -> None:
+        del self._loading[name, stamp]
         if not task.cancelled() and task.exception() is None:
-            self._models[path] = (stamp, task.result())
+            self._entries[name] = _Entry(str(self._folder.path(name)), stamp, task.result())
 
-    def _read(self, name: ModelName, path: Path) -> Model:
-        model = stored.load(name, manifest.read(path), self._folder.blobs)
+    def _read(self, name: ModelName) -> Model:
+        model = stored.load(name, manifest.read(self._folder.path(name)), self._folder.blobs)
         return Model(stored=model, traits=self._inspector.traits(model))
+
+
+def _stamp(path: str) -> _Stamp | None:
+    try:
+        status = os.stat(path)  # noqa: PTH116  (a Path object would cost more than the call itself)
+    except OSError:
+        return None
+    return status.st_mtime_ns, status.st_size, status.st_ino

@@ -57,10 +57,7 @@ class ModelLibrary:
 
     async def _find(self, name: str) -> Model | None:
         """Return the model, or None when there is none or a remote one where a local one is asked for."""
-        reference = names.parse_reference(name)
-        wanted = names.parse(reference.stored_base)
-        if not wanted.is_valid:
-            raise InvalidNameError(name)
+        wanted, reference = names.stored_name(name)
         model = await self._models.get(wanted)
         if model is not None and reference.source == "local" and model.stored.config.remote_model:
             return None
@@ -68,10 +65,7 @@ class ModelLibrary:
 
     def asks_for_cloud(self, name: str) -> bool:
         """Tell whether ``name`` explicitly means a model of Ollama's cloud. See ``Library.asks_for_cloud``."""
-        reference = names.parse_reference(name)
-        if not names.parse(reference.base).is_valid:
-            raise InvalidNameError(name)
-        return reference.source == "cloud"
+        return names.stored_name(name)[1].source == "cloud"
 
     async def list(self) -> Sequence[ModelListing]:
         """Return all models, most recently modified first; unreadable manifests are skipped."""
@@ -149,9 +143,10 @@ class ModelLibrary:
         await asyncio.to_thread(self._delete, name)
 
     def _delete(self, name: str) -> None:
-        wanted = names.parse(names.parse_reference(name).stored_base)
-        if not wanted.is_valid:
-            raise BadRequestError(f"name {go_quote(name)} is invalid")
+        try:
+            wanted, _ = names.stored_name(name)
+        except InvalidNameError:
+            raise BadRequestError(f"name {go_quote(name)} is invalid") from None
         located = self._folder.located(wanted)
         path = self._folder.path(located)
         with self._folder.locked(exclusive=True):
@@ -176,5 +171,5 @@ def _scheme(insecure: bool) -> str:
 
 def _shown_name(name: str) -> str:
     """Return the name that /api/show reports as missing: the short form with its tag."""
-    reference = names.parse_reference(name)
-    return name if reference.source == "local" else names.parse(reference.stored_base).short
+    wanted, reference = names.stored_name(name)
+    return name if reference.source == "local" else wanted.short

@@ -12,13 +12,14 @@ from functools import lru_cache
 from typing import Final, Literal
 from urllib.parse import quote
 
-from pollama.errors import BadRequestError, NameRequiredError
+from pollama.errors import BadRequestError, InvalidNameError, NameRequiredError
 
 DEFAULT_HOST: Final = "registry.ollama.ai"
 DEFAULT_NAMESPACE: Final = "library"
 DEFAULT_TAG: Final = "latest"
 DEFAULT_SCHEME: Final = "https"
 
+_CACHED_LENGTH: Final = 1024
 _MISSING: Final = "!MISSING!"
 _HOST: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:-]{0,349}")
 _NAMESPACE: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,79}")
@@ -117,7 +118,6 @@ def parse_bare(text: str) -> ModelName:
     return ModelName(host, namespace, model, tag, scheme)
 
 
-@lru_cache(maxsize=4096)
 def parse(text: str) -> ModelName:
     """Split ``text`` into its parts and fill in the defaults. Never fails: ask ``is_valid``."""
     return parse_bare(text).merged(DEFAULTS)
@@ -146,7 +146,6 @@ class Reference:
         return f"{self.base}-cloud" if tagged else f"{self.base}:cloud"
 
 
-@lru_cache(maxsize=4096)
 def parse_reference(text: str) -> Reference:
     """Take the source suffix off ``text``.
 
@@ -159,6 +158,24 @@ def parse_reference(text: str) -> Reference:
     if reference.source and _without_suffix(reference.base).source:
         raise BadRequestError(f'use either :local or :cloud, not both: "{trimmed}"')
     return reference
+
+
+def stored_name(text: str) -> tuple[ModelName, Reference]:
+    """Return the name under which the model that ``text`` asks for is stored here, and the wish itself.
+
+    Raises NameRequiredError, InvalidNameError, or BadRequestError for two suffixes.
+    """
+    # clients choose the text: what they send must not fill the cache with megabytes
+    return _stored_name(text) if len(text) <= _CACHED_LENGTH else _stored_name.__wrapped__(text)
+
+
+@lru_cache(maxsize=4096)
+def _stored_name(text: str) -> tuple[ModelName, Reference]:
+    reference = parse_reference(text)
+    name = parse(reference.stored_base)
+    if not name.is_valid:
+        raise InvalidNameError(text)
+    return name, reference
 
 
 def respelled(name: ModelName, stored: list[ModelName]) -> ModelName:
