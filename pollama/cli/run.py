@@ -42,25 +42,22 @@ from pollama.types.json import Json
 def run(arguments: tuple[str, ...], *, insecure: bool, **given: Any) -> None:
     """Run a model."""
     model, *words = arguments
-    think = None if given["think"] is None else parse_think(given["think"])
-    keep_alive = parse_keep_alive(given["keepalive"]) if given["keepalive"] else None
+    settings = {
+        "format": parse_format(given["format"]),
+        "think": None if given["think"] is None else parse_think(given["think"]),
+        "keep_alive": parse_keep_alive(given["keepalive"]) if given["keepalive"] else None,
+        "wordwrap": not given["nowordwrap"],
+        "verbose": given["verbose"],
+        "hide_thinking": given["hidethinking"],
+    }
     prompt = None if sys.stdin.isatty() else _prompt(words, sys.stdin.read())
     if prompt is None and (words or not sys.stdout.isatty()):
         prompt = " ".join(words)
     config = Config.load()
     with server_for(config) as client:
         try:
-            session = Session(
-                client=client,
-                model=model,
-                description=_describe(client, model, insecure=insecure),
-                format=parse_format(given["format"]),
-                think=think,
-                keep_alive=keep_alive,
-                wordwrap=not given["nowordwrap"],
-                verbose=given["verbose"],
-                hide_thinking=given["hidethinking"],
-            )
+            description = _describe(client, model, insecure=insecure)
+            session = Session(client=client, model=model, description=description, **settings)
             _dispatch(session, config, prompt, given)
         except NotSignedInError as error:
             stdout("You need to be signed in to Ollama to run Cloud models.\n")

@@ -22,21 +22,32 @@ class Request:
     agent: str
 
 
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A status and the records of a body; an endless one goes on, in silence, until the client leaves."""
+
+    status: int
+    records: Sequence[Json]
+    endless: bool = False
+
+
 @dataclass(slots=True)
 class Script:
-    """Answers by ``METHOD /path``: a status and the records of the body. A list of answers is used up one by one."""
+    """Answers by ``METHOD /path``, and what was asked."""
 
-    answers: dict[str, list[tuple[int, Sequence[Json]]]] = field(default_factory=dict)
+    answers: dict[str, list[Answer]] = field(default_factory=dict)
     requests: list[Request] = field(default_factory=list)
+    canceled: threading.Event = field(default_factory=threading.Event)
+    """Set when a client has left an endless answer."""
 
-    def on(self, route: str, *records: Json, status: int = 200) -> Self:
+    def on(self, route: str, *records: Json, status: int = 200, endless: bool = False) -> Self:
         """Add an answer; the last one of a route is given again and again."""
-        self.answers.setdefault(route, []).append((status, records))
+        self.answers.setdefault(route, []).append(Answer(status, records, endless))
         return self
 
-    def next_answer(self, route: str) -> tuple[int, Sequence[Json]]:
+    def next_answer(self, route: str) -> Answer:
         """Return the answer to a request."""
-        answers = self.answers.get(route, [(404, [{"error": f"no answer to {route}"}])])
+        answers = self.answers.get(route, [Answer(404, [{"error": f"no answer to {route}"}])])
         return answers.pop(0) if len(answers) > 1 else answers[0]
 
     def bodies(self, path: str) -> list[Json]:
@@ -67,12 +78,15 @@ class _Handler(BaseHTTPRequestHandler):
         body = content if self.path.startswith("/api/blobs/") else json.loads(content or b"null")
         self.script.requests.append(Request(self.command, self.path, body, self.headers.get("User-Agent", "")))
         route = f"{self.command} {'/api/blobs/' if self.path.startswith('/api/blobs/') else self.path}"
-        status, records = self.script.next_answer(route)
-        answer = "".join(f"{json.dumps(record)}\n" for record in records).encode()
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(answer)))
+        answer = self.script.next_answer(route)
+        content = "".join(f"{json.dumps(record)}\n" for record in answer.records).encode()
+        self.send_response(answer.status)
+        self.send_header(*(("Connection", "close") if answer.endless else ("Content-Length", str(len(content)))))
         self.end_headers()
-        self.wfile.write(answer)
+        self.wfile.write(content)
+        if answer.endless:
+            self.connection.recv(1)
+            self.script.canceled.set()
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002
         """Stay silent."""

@@ -27,9 +27,9 @@ class FileHistory(History):
         return reversed(self._entries)
 
     def store_string(self, string: str) -> None:
-        """Keep an entry and, when saving is on, rewrite the file."""
-        self._entries = [*self._entries, string][-_MOST:]
+        """Write an entry to the file when saving is on."""
         if self.saving:
+            self._entries = [*self._entries, string][-_MOST:]
             with suppress(OSError):  # a conversation goes on without its history
                 self._write()
 
