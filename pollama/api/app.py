@@ -8,6 +8,7 @@ from aiohttp.typedefs import Middleware
 from pollama.api.hosts import is_loopback
 from pollama.api.middleware import answer_failures, check_host, check_origin, finish_headers, redirect_unclean
 from pollama.api.ollama.routes import native_routes
+from pollama.api.openai.routes import openai_routes
 from pollama.api.origins import OriginPolicy
 from pollama.api.services import SERVICES, Services
 
@@ -29,6 +30,7 @@ def create_app(services: Services) -> web.Application:
     app[SERVICES] = services
     app.on_response_prepare.append(finish_headers)
     app.add_routes(native_routes())
+    app.add_routes(openai_routes())
     return app
 
 

@@ -17,6 +17,7 @@ from pollama.api.godecode import (
     String,
     Struct,
     decode_value,
+    untyped_name,
 )
 from pollama.types.goquote import go_quote
 from pollama.types.human import SECOND, parse_duration
@@ -27,7 +28,6 @@ from pollama.types.requests import FOREVER
 _THINK_VALUES: Final = '"high", "medium", "low", "max", true, or false'
 _NOT_AN_OBJECT: Final = "Value looks like object, but can't find closing '}' symbol"
 _MAX_NANOSECONDS: Final = 2**63 - 1
-_GO_UNTYPED: Final = {bool: "bool", dict: "map[string]interface {}", list: "[]interface {}"}
 
 
 def _think(value: Json) -> Think:
@@ -50,7 +50,7 @@ def keep_alive_nanoseconds(value: Json) -> int:
     elif isinstance(value, (int, float)) and not isinstance(value, bool):
         nanoseconds = int(min(float(value) * SECOND, float(2**63)))
     else:
-        raise DecodeError(f"Unsupported type: '{_GO_UNTYPED[type(value)]}'")
+        raise DecodeError(f"Unsupported type: '{untyped_name(value)}'")
     return nanoseconds if 0 <= nanoseconds <= _MAX_NANOSECONDS else _MAX_NANOSECONDS
 
 

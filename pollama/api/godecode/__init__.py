@@ -24,6 +24,7 @@ from pollama.api.godecode.kinds import (
     String,
     Struct,
     decode_value,
+    untyped_name,
 )
 from pollama.api.godecode.values import parse_document, parse_first
 
@@ -46,6 +47,7 @@ __all__ = [
     "decode_body",
     "decode_value",
     "unmarshal",
+    "untyped_name",
 ]
 
 

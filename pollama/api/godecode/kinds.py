@@ -86,6 +86,15 @@ def json_kind(value: Json) -> str:
     return "null"
 
 
+def untyped_name(value: Json) -> str:
+    """Return Go's name for the type that an untyped JSON value has in memory."""
+    if value is None:
+        return "<nil>"
+    return {"number": "float64", "array": "[]interface {}", "object": "map[string]interface {}"}.get(
+        json_kind(value), json_kind(value)
+    )
+
+
 def _decode_nullable(kind: Kind, value: Json, at: Place) -> Any:
     return kind.zero() if value is None and not isinstance(kind, Custom) else kind.decode(value, at)
 

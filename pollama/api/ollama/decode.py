@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
+from pollama.api.generation import check_top_logprobs
 from pollama.api.godecode import DecodeError, EmptyBodyError, List, String, Struct, decode_body, decode_value
 from pollama.errors import BadRequestError, PollamaError
 from pollama.types.library import CreateRequest
 from pollama.types.requests import ChatRequest, CompletionRequest, EmbedRequest, Format
-
-_MAX_TOP_LOGPROBS: Final = 20
 
 
 def fields_of(schema: Struct, body: bytes) -> dict[str, Any]:
@@ -40,12 +39,6 @@ def completion_request(fields: dict[str, Any]) -> CompletionRequest:
 def chat_request(fields: dict[str, Any]) -> ChatRequest:
     """Return the request of /api/chat. Raises BadRequestError for ``top_logprobs`` out of range."""
     return ChatRequest(**_generation(fields), messages=fields.get("messages", []), tools=fields.get("tools", []))
-
-
-def check_top_logprobs(count: int) -> None:
-    """Raise BadRequestError unless ``count`` is in range."""
-    if not 0 <= count <= _MAX_TOP_LOGPROBS:
-        raise BadRequestError(f"top_logprobs must be between 0 and {_MAX_TOP_LOGPROBS}")
 
 
 def _generation(fields: dict[str, Any]) -> dict[str, Any]:

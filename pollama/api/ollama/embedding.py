@@ -8,8 +8,8 @@ from aiohttp import web
 
 from pollama.api.cloud import refuse_cloud_name
 from pollama.api.errors import json_response, missing_model, unnamed_is_missing
+from pollama.api.generation import client_of
 from pollama.api.ollama import decode, schemas
-from pollama.api.ollama.generation import client_of
 from pollama.api.ollama.records import present
 from pollama.api.services import SERVICES
 from pollama.errors import BadRequestError, GenerationError, ModelNotFoundError, NameRequiredError, PollamaError

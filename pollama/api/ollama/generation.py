@@ -9,6 +9,7 @@ from aiohttp import web
 
 from pollama.api.cloud import refuse_cloud_name
 from pollama.api.errors import JSON, JSON_UTF8, RUNNING_ERRORS, error_response, json_response, unnamed_is_missing
+from pollama.api.generation import client_of
 from pollama.api.ollama import decode, schemas
 from pollama.api.ollama.records import ChatRecords, GenerateRecords, Records
 from pollama.api.services import SERVICES
@@ -40,11 +41,6 @@ async def chat(request: web.Request) -> web.StreamResponse:
     events = services.inference.chat(wanted, client=client_of(request))
     records = ChatRecords(wanted.model, with_tools=bool(wanted.tools))
     return await answer(request, events, records, streamed=decode.wants_stream(fields))
-
-
-def client_of(request: web.Request) -> str:
-    """Return what groups requests for fairness: the API key where one is sent, else the client's address."""
-    return request.headers.get("Authorization") or request.remote or ""
 
 
 async def answer(

@@ -1,0 +1,127 @@
+"""Bodies of the OpenAI dialect to pollama's requests."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from pollama.api.godecode import untyped_name
+from pollama.api.messages import tool_from
+from pollama.api.openai.messages import messages_of
+from pollama.errors import BadRequestError
+from pollama.types.goquote import go_quote
+from pollama.types.json import Json
+from pollama.types.messages import Think
+from pollama.types.requests import ChatRequest, CompletionRequest, EmbedRequest, Format
+
+_EFFORTS: Final[dict[str, Think]] = {
+    "none": False,
+    "minimal": "low",
+    "low": "low",
+    "medium": "medium",
+    "high": "high",
+    "max": "max",
+    "xhigh": "max",
+    "ultra": "max",
+}
+_EFFORT_NAMES: Final = '"minimal", "low", "medium", "high", "xhigh", "ultra", "max", or "none"'
+
+
+def chat_request(fields: dict[str, Any]) -> ChatRequest:
+    """Return the request of /v1/chat/completions. Raises BadRequestError."""
+    if not fields.get("messages"):
+        raise BadRequestError("[] is too short - 'messages'")
+    messages = messages_of(fields["messages"])
+    options = {
+        **_renamed(fields, {"max_tokens": "num_predict", "seed": "seed"}),
+        **_renamed(fields, {"frequency_penalty": "frequency_penalty", "presence_penalty": "presence_penalty"}),
+        "temperature": fields.get("temperature", 1.0),
+        "top_p": fields.get("top_p", 1.0),
+        **_stop(fields.get("stop")),
+    }
+    effort = fields.get("reasoning", {}).get("effort") or fields.get("reasoning_effort") or ""
+    return ChatRequest(
+        model=fields.get("model", ""),
+        messages=messages,
+        tools=[tool_from(tool) for tool in fields.get("tools", ())],
+        options=options,
+        format=_format(fields.get("response_format", {})),
+        think=think_of(effort),
+        logprobs=fields.get("logprobs", False),
+        top_logprobs=fields.get("top_logprobs", 0),
+        debug_render_only=fields.get("_debug_render_only", False),
+    )
+
+
+def completion_request(fields: dict[str, Any]) -> CompletionRequest:
+    """Return the request of /v1/completions. Raises BadRequestError."""
+    count = fields.get("logprobs", 0)
+    return CompletionRequest(
+        model=fields.get("model", ""),
+        prompt=fields.get("prompt", ""),
+        suffix=fields.get("suffix", ""),
+        options={
+            **_renamed(fields, {"max_tokens": "num_predict", "seed": "seed"}),
+            "temperature": fields.get("temperature", 1.0),
+            "top_p": fields.get("top_p") or 1.0,
+            "frequency_penalty": fields.get("frequency_penalty", 0.0),
+            "presence_penalty": fields.get("presence_penalty", 0.0),
+            **_strict_stop(fields.get("stop")),
+        },
+        logprobs=count > 0,
+        top_logprobs=max(count, 0),
+        debug_render_only=fields.get("_debug_render_only", False),
+    )
+
+
+def embed_request(fields: dict[str, Any]) -> EmbedRequest:
+    """Return the request of /v1/embeddings; its inputs have been checked. Raises BadRequestError."""
+    encoding = fields.get("encoding_format", "")
+    if encoding.lower() not in ("", "float", "base64"):
+        raise BadRequestError(
+            f"Invalid value for 'encoding_format' = {encoding}. Supported values: ['float', 'base64']."
+        )
+    value = fields.get("input")
+    if value is None or value == []:
+        raise BadRequestError("invalid input")
+    return EmbedRequest(
+        model=fields.get("model", ""),
+        inputs=[value] if isinstance(value, str) else value,
+        dimensions=fields.get("dimensions", 0),
+    )
+
+
+def think_of(effort: str) -> Think:
+    """Return what a reasoning effort means; "" is not stated. Raises BadRequestError."""
+    if not effort:
+        return None
+    if effort not in _EFFORTS:
+        raise BadRequestError(f"invalid reasoning value: {go_quote(effort)} (must be {_EFFORT_NAMES})")
+    return _EFFORTS[effort]
+
+
+def _renamed(fields: dict[str, Any], names: dict[str, str]) -> dict[str, Json]:
+    return {option: fields[name] for name, option in names.items() if name in fields}
+
+
+def _stop(value: Json) -> dict[str, Json]:
+    if isinstance(value, str):
+        return {"stop": [value]}
+    return {"stop": [item for item in value if isinstance(item, str)]} if isinstance(value, list) else {}
+
+
+def _strict_stop(value: Json) -> dict[str, Json]:
+    if isinstance(value, list):
+        for item in value:
+            if not isinstance(item, str):
+                raise BadRequestError(f"invalid type for 'stop' field: {untyped_name(item)}")
+    return _stop(value)
+
+
+def _format(fields: dict[str, Any]) -> Format:
+    kind = fields.get("type", "").strip().lower()
+    if kind == "json_object":
+        return Format(given=True, value="json")
+    schema = fields.get("json_schema")
+    if kind == "json_schema" and schema is not None:
+        return Format(given="schema" in schema, value=schema.get("schema"))
+    return Format()

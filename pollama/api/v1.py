@@ -1,0 +1,122 @@
+"""What the dialects under ``/v1`` have in common: how bodies come in and how generations are answered."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import suppress
+from typing import Final, Protocol
+
+import zstandard
+from aiohttp import web
+
+from pollama.api.cloud import refuse_cloud_name
+from pollama.api.errors import JSON, JSON_UTF8, json_response
+from pollama.api.godecode import DecodeError, String, Struct, decode_body
+from pollama.api.services import SERVICES, Services
+from pollama.api.streaming import Collected, Event, closing, collect, stream
+from pollama.errors import BadRequestError, PollamaError
+from pollama.types import gojson
+from pollama.types.events import Rendered
+from pollama.types.json import Json
+
+_WINDOW_BYTES: Final = 8 << 20
+_MAX_DECOMPRESSED_BYTES: Final = 20 << 20
+_ZSTD_MAGIC: Final = b"\x28\xb5\x2f\xfd"
+_NAMED: Final = Struct("", {"model": String()})
+
+EVENT_STREAM: Final = {"Content-Type": "text/event-stream"}
+
+
+class Answering(Protocol):
+    """One answer of a dialect; keeps what has to stay the same within it."""
+
+    def event(self, event: Event | None) -> bytes:
+        """Return what an event adds to a stream."""
+        ...
+
+    def broken(self, error: PollamaError) -> bytes:
+        """Return how a stream ends that fails under way."""
+        ...
+
+    def whole(self, collected: Collected) -> Json:
+        """Return the single object of an answer that is not streamed."""
+        ...
+
+    def rendered(self, rendered: Rendered) -> Json:
+        """Return the answer to ``_debug_render_only``."""
+        ...
+
+
+Envelope = Callable[[PollamaError], Json]
+"""Words a failure as a dialect does."""
+
+
+async def read_body(request: web.Request) -> bytes:
+    """Return the body, decompressed. Raises PollamaError, which is answered in the native envelope."""
+    body = await request.read()
+    if request.headers.get("Content-Encoding") == "zstd":
+        body = await asyncio.to_thread(_decompress, body)
+    _refuse_cloud(request.app[SERVICES], body)
+    return body
+
+
+def _decompress(data: bytes) -> bytes:
+    if not data.startswith(_ZSTD_MAGIC):
+        raise BadRequestError("invalid input: magic number mismatch")
+    decompressor = zstandard.ZstdDecompressor(max_window_size=_WINDOW_BYTES)
+    try:
+        with decompressor.stream_reader(io.BytesIO(data), read_across_frames=True) as reader:
+            body = reader.read(_MAX_DECOMPRESSED_BYTES + 1)
+    except zstandard.ZstdError as error:
+        raise BadRequestError(str(error)) from None
+    if len(body) > _MAX_DECOMPRESSED_BYTES:
+        raise BadRequestError("http: request body too large")
+    return body
+
+
+def _refuse_cloud(services: Services, body: bytes) -> None:
+    """Raise for a body that names a model of the cloud; whatever else is wrong with it is found later."""
+    if b"cloud" not in body.lower():
+        return
+    with suppress(DecodeError, BadRequestError):
+        refuse_cloud_name(services, decode_body(_NAMED, body).get("model", ""))
+
+
+def refusal(error: PollamaError, envelope: Envelope) -> web.Response:
+    """Return the answer to a request that cannot be translated."""
+    return json_response(gojson.dumps(envelope(error)).encode(), status=error.status, content_type=JSON_UTF8)
+
+
+def failure(error: PollamaError, envelope: Envelope) -> web.Response:
+    """Return the answer to a request that was translated and then failed."""
+    return json_response(gojson.dump_line(envelope(error)), status=error.status, content_type=JSON)
+
+
+def success(value: Json) -> web.Response:
+    """Return a whole answer."""
+    return json_response(gojson.dump_line(value), content_type=JSON)
+
+
+async def answer(
+    request: web.Request,
+    events: AsyncIterator[Event],
+    answering: Answering,
+    envelope: Envelope,
+    *,
+    stream_headers: Mapping[str, str] | None = None,
+) -> web.StreamResponse:
+    """Send the events of a generation: as a stream with ``stream_headers``, else as one object."""
+    async with closing(events):
+        try:
+            first = await anext(events, None)
+            if stream_headers is not None:
+                return await stream(
+                    request, first, events, answering.event, headers=stream_headers, failure=answering.broken
+                )
+            if isinstance(first, Rendered):
+                return success(answering.rendered(first))
+            return success(answering.whole(await collect(first, events)))
+        except PollamaError as error:
+            return failure(error, envelope)
