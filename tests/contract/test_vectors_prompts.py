@@ -12,8 +12,10 @@ import pytest
 from pollama.errors import TemplateError
 from pollama.prompts.chat_template import chat_capabilities, chat_round_trips_tools
 from pollama.prompts.gotemplate import TemplateValues, parse_template
-from pollama.prompts.parsers import Output, OutputParser
+from pollama.prompts.parsers import PARSERS, Output, OutputParser, ParserContext, ParserError, ParserFamily
 from pollama.prompts.parsers.arguments import load_json
+from pollama.prompts.parsers.harmony import Content, Event, EventParser, Header, MessageStart, parse_header
+from pollama.prompts.parsers.harmony_names import ToolNames, renamed_tools
 from pollama.prompts.parsers.thinking import ThinkingParser
 from pollama.prompts.parsers.tools import ToolParser
 from pollama.prompts.traits import (
@@ -26,7 +28,7 @@ from pollama.prompts.traits import (
 )
 from pollama.types.json import Json
 from pollama.types.model import ModelConfig, StoredModel
-from tests.contract.conversation import messages_of, tools_of
+from tests.contract.conversation import message_of, messages_of, tools_of
 from tests.contract.vectors import Vector, as_text, load_vectors, vector_id
 
 
@@ -204,3 +206,70 @@ def test_tool_parser(vector: Vector) -> None:
         return
     assert _same_text(parser.buffer, final["buffer"])
     assert _same_text(parser.feed("", done=True).content, final["content"])
+
+
+def _harmony(kind: str) -> list[Vector]:
+    return [vector for vector in load_vectors("harmony") if vector["input"]["kind"] == kind]
+
+
+def _run_parser(family: ParserFamily, item: Vector) -> list[Vector]:
+    """Run a built-in parser over the chunks of a vector; an error ends the list."""
+    last = item.get("last_message")
+    context = ParserContext(
+        tools=tools_of(item.get("tools")), last_message=message_of(last) if last else None, think=item.get("think")
+    )
+    parser = family.make(context)
+    texts = [as_text(chunk) for chunk in item["chunks"]] + ([""] if item["done"] == "separate" else [])
+    ends_at = len(texts) - 1 if item["done"] != "never" else -1
+    shown = []
+    for index, text in enumerate(texts):
+        try:
+            shown.append(_shown(parser.feed(text, done=index == ends_at)))
+        except ParserError as error:
+            shown.append({**_shown(error.partial), "error": str(error)})
+            break
+    return shown
+
+
+@pytest.mark.parametrize("vector", _harmony("stream"), ids=vector_id)
+def test_harmony_stream(vector: Vector) -> None:
+    item = vector["input"]
+    assert _run_parser(PARSERS["harmony"], item) == vector["output"]["chunks"]
+    names = [tool.name for tool in renamed_tools(tools_of(item.get("tools")))]
+    assert names == vector["output"].get("renamed_tools", [])
+
+
+@pytest.mark.parametrize("vector", _harmony("events"), ids=vector_id)
+def test_harmony_events(vector: Vector) -> None:
+    item, expected = vector["input"], vector["output"]
+    parser = EventParser()
+    first = parser.feed("<|start|>assistant") if item.get("implicit_start") else []
+    chunks = [[_shown_event(event) for event in parser.feed(as_text(chunk))] for chunk in item["chunks"]]
+    chunks[0] = [_shown_event(event) for event in first] + chunks[0]
+    assert chunks == expected["chunks"]
+    assert {"state": parser.state.value, "buffer": parser.buffer} == expected["final"]
+
+
+def _shown_event(event: Event) -> Vector:
+    match event:
+        case Header(role, channel, recipient):
+            return {"event": "header_complete", "role": role, "channel": channel, "recipient": recipient}
+        case Content(text):
+            return {"event": "content", "content": text}
+        case MessageStart():
+            return {"event": "message_start"}
+        case _:
+            return {"event": "message_end"}
+
+
+@pytest.mark.parametrize("vector", _harmony("header"), ids=vector_id)
+def test_harmony_header(vector: Vector) -> None:
+    header = parse_header(vector["input"]["header"])
+    assert {"role": header.role, "channel": header.channel, "recipient": header.recipient} == vector["output"]
+
+
+@pytest.mark.parametrize("vector", _harmony("names"), ids=vector_id)
+def test_harmony_names(vector: Vector) -> None:
+    names = ToolNames()
+    assert [names.add(name) for name in vector["input"]["names"]] == vector["output"]["converted"]
+    assert [names.original(name) for name in vector["input"]["lookup"]] == vector["output"]["original"]

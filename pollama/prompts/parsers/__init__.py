@@ -6,6 +6,7 @@ with the family's wire format.
 
 from __future__ import annotations
 
+from pollama.prompts.parsers import harmony
 from pollama.prompts.parsers.base import (
     Output,
     OutputParser,
@@ -15,7 +16,9 @@ from pollama.prompts.parsers.base import (
 )
 from pollama.types.model import Model
 
-PARSERS: dict[str, ParserFamily] = {}
+PARSERS: dict[str, ParserFamily] = {
+    "harmony": harmony.FAMILY,
+}
 """Name in the manifest -> family."""
 
 
