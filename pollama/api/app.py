@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
@@ -26,7 +28,7 @@ def create_app(services: Services) -> web.Application:
         *checks,
         answer_failures,
     ]
-    app = web.Application(middlewares=middlewares, client_max_size=0)
+    app = web.Application(middlewares=middlewares, client_max_size=sys.maxsize)
     app[SERVICES] = services
     app.on_response_prepare.append(finish_headers)
     app.add_routes(native_routes())

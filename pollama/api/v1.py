@@ -13,7 +13,7 @@ from aiohttp import web
 
 from pollama.api.cloud import refuse_cloud_name
 from pollama.api.errors import JSON, JSON_UTF8, json_response
-from pollama.api.godecode import DecodeError, String, Struct, decode_body
+from pollama.api.godecode import String, Struct, decode_body
 from pollama.api.services import SERVICES, Services
 from pollama.api.streaming import Collected, Event, closing, collect, stream
 from pollama.errors import BadRequestError, PollamaError
@@ -80,7 +80,7 @@ def _refuse_cloud(services: Services, body: bytes) -> None:
     """Raise for a body that names a model of the cloud; whatever else is wrong with it is found later."""
     if b"cloud" not in body.lower():
         return
-    with suppress(DecodeError, BadRequestError):
+    with suppress(BadRequestError):
         refuse_cloud_name(services, decode_body(_NAMED, body).get("model", ""))
 
 

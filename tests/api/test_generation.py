@@ -11,7 +11,7 @@ import pytest
 from pollama.errors import BadRequestError, GenerationError, ModelNotFoundError, NameRequiredError, OptionTypeError
 from pollama.types.events import Done, Piece, Rendered
 from pollama.types.generation import Logprob
-from pollama.types.messages import Message, ToolCall
+from pollama.types.messages import Message, Tool, ToolCall, ToolParameters, ToolProperty
 from pollama.types.requests import FOREVER, ChatRequest, CompletionRequest, Format
 from tests.api.conftest import Api
 
@@ -246,10 +246,24 @@ async def test_all_fields_of_generate_arrive(api: Api) -> None:
 async def test_a_conversation_arrives(api: Api) -> None:
     api.inference.events = [BadRequestError("stop here")]
     call = {"id": "c", "function": {"name": "f", "arguments": {"b": 1, "a": {"d": 1, "c": 2}}}}
-    await api.post("/api/chat", {"model": "m", "messages": [{"role": "Assistant", "tool_calls": [call]}, None]})
+    properties = {"b": {"type": "string", "title": "B"}, "a": {"type": ["integer", "null"], "enum": [1]}}
+    function = {"name": "f", "parameters": {"type": "object", "required": ["b"], "properties": properties}}
+    messages = [{"role": "Assistant", "tool_calls": [call]}, None]
+    await api.post(
+        "/api/chat", {"model": "m", "messages": messages, "tools": [{"type": "function", "function": function}]}
+    )
+    parameters = ToolParameters(
+        type="object",
+        required=["b"],
+        properties={"b": ToolProperty(type=("string",)), "a": ToolProperty(type=("integer", "null"), enum=[1])},
+    )
     wanted = ToolCall(id="c", name="f", arguments={"b": 1, "a": {"c": 2, "d": 1}})
     assert api.inference.requests == [
-        ChatRequest(model="m", messages=[Message(role="assistant", tool_calls=[wanted]), Message(role="")])
+        ChatRequest(
+            model="m",
+            messages=[Message(role="assistant", tool_calls=[wanted]), Message(role="")],
+            tools=[Tool(type="function", name="f", parameters=parameters)],
+        )
     ]
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from pollama.api.generation import check_top_logprobs
 from pollama.api.godecode import DecodeError, EmptyBodyError, List, String, Struct, decode_body, decode_value
+from pollama.api.messages import tool_from
 from pollama.errors import BadRequestError, PollamaError
 from pollama.types.library import CreateRequest
 from pollama.types.requests import ChatRequest, CompletionRequest, EmbedRequest, Format
@@ -38,7 +39,8 @@ def completion_request(fields: dict[str, Any]) -> CompletionRequest:
 
 def chat_request(fields: dict[str, Any]) -> ChatRequest:
     """Return the request of /api/chat. Raises BadRequestError for ``top_logprobs`` out of range."""
-    return ChatRequest(**_generation(fields), messages=fields.get("messages", []), tools=fields.get("tools", []))
+    tools = [tool_from(tool) for tool in fields.get("tools", ())]
+    return ChatRequest(**_generation(fields), messages=fields.get("messages", []), tools=tools)
 
 
 def _generation(fields: dict[str, Any]) -> dict[str, Any]:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from aiohttp import web
 
 from pollama.api.cloud import refuse_cloud_name
 from pollama.api.openai.errors import envelope
 from pollama.api.services import SERVICES
 from pollama.api.v1 import failure, success
-from pollama.errors import ForbiddenError, PollamaError
+from pollama.errors import BadRequestError, ForbiddenError, PollamaError
 from pollama.types.json import Json
 
 _UNAVAILABLE = "remote model details are unavailable"
@@ -30,7 +32,8 @@ async def retrieve_model(request: web.Request) -> web.Response:
     if "/" in name:
         raise web.HTTPNotFound
     services = request.app[SERVICES]
-    refuse_cloud_name(services, name, unavailable=_UNAVAILABLE)
+    with suppress(BadRequestError):
+        refuse_cloud_name(services, name, unavailable=_UNAVAILABLE)
     try:
         stored = (await services.library.describe(name)).model.stored
         if stored.config.remote_host and services.cloud_disabled:
