@@ -33,7 +33,7 @@ def server_for(config: Config) -> Iterator[Client]:
     try:
         client.heartbeat()
     except ConnectionRefusedByServerError as error:
-        if not _is_this_machine(config.host.host):
+        if not is_this_machine(config.host.host):
             raise CliError(f"could not connect to ollama server at {config.host.netloc}") from error
     else:
         yield client
@@ -90,7 +90,8 @@ def _wait(server: subprocess.Popen[bytes], client: Client, log: Path) -> None:
     raise CliError(f"the server did not start: {''.join(last) or 'its log is empty'} (see {log})")
 
 
-def _is_this_machine(host: str) -> bool:
+def is_this_machine(host: str) -> bool:
+    """Tell whether a host names this machine."""
     try:
         address = ip_address(host)
     except ValueError:
