@@ -69,7 +69,7 @@ class Footprint:
 
     ``weights`` and ``kv`` have one entry per block and one more for the output; ``compute`` is needed on every device
     that holds a block, ``logits`` where the output is. ``attached`` (projectors and adapters) lies with the
-    output, ``embedding`` always in the memory of the machine. Where the output matrix is the embedding (tied), a GPU
+    first GPU, ``embedding`` always in the memory of the machine. Where the output matrix is the embedding (tied), a GPU
     that holds the output needs ``output_copy`` of it.
     """
 

@@ -108,7 +108,7 @@ class _Fitting:
         borders = _borders(need, first, self._team.gpus)
         spans = zip(self._team.gpus, pairwise(borders), strict=True)
         used = [(space, begin, end) for space, (begin, end) in spans if begin < end]
-        shares = [(space, _share(need, space, begin, end)) for space, begin, end in used]
+        shares = [(space, _gpu_share(need, space, begin, end, leads=begin == first)) for space, begin, end in used]
         if sum(share.layers for _, share in shares) < blocks:
             return None
         if self._team.host is not None:
@@ -148,13 +148,14 @@ def _borders(need: Footprint, first: int, gpus: Sequence[Space]) -> list[int]:
     return [*(first + sum(1 for middle in middles if middle < limit) for limit in limits), len(need.weights)]
 
 
-def _share(need: Footprint, space: Space, begin: int, end: int) -> Share:
-    """Return the part of a GPU that holds the blocks from ``begin`` to before ``end``; the last has the attachments."""
+def _gpu_share(need: Footprint, space: Space, begin: int, end: int, *, leads: bool) -> Share:
+    """Return the part of a GPU that holds the blocks from ``begin`` to before ``end``; ``leads``: it is the first."""
     last = end == len(need.weights)
+    attached = need.attached if leads else 0
     return Share(
         device=space.device.id,
         layers=end - begin,
-        weight_bytes=sum(need.weights[begin:end]) + (need.attached + need.output_copy if last else 0),
+        weight_bytes=sum(need.weights[begin:end]) + attached + (need.output_copy if last else 0),
         kv_bytes=sum(need.kv[begin:end]),
         compute_bytes=need.compute + _DRIVER_BYTES + (need.logits if last else 0),
     )

@@ -180,6 +180,16 @@ class World:
     def replica(self, number: int) -> Replica:
         return next(replica for replica in self.core.replicas if replica.id == number)
 
+    def finish_all(self) -> None:
+        """Give back everything in use and finish every load and unload."""
+        for replica in list(self.core.replicas):
+            for ticket in list(replica.leases):
+                self.leave(ticket)
+            if replica.state == "loading":
+                self.loaded(replica.id)
+            elif replica.state == "unloading":
+                self.unloaded(replica.id)
+
     def serve(self, request: LeaseRequest) -> tuple[int, int]:
         """Have a request granted, loading as needed; return (ticket, replica)."""
         ticket = self.want(request)

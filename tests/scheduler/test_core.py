@@ -168,13 +168,12 @@ class TestResidency:
 
     def test_only_models_that_help_leave(self) -> None:
         world = World(TIGHT, TWO_GPUS)
-        used = []
-        for model in (LARGE, BIG):
-            ticket, replica = world.serve(wish(model))
-            used.append((ticket, world.loads[replica].engine_devices))
-        assert [devices for _, devices in used] == [("CUDA0",), ("CUDA1",)]
-        world.leave(used[1][0])
-        world.elapse(1)
+        first, _ = world.serve(wish(LARGE))
+        second, _ = world.serve(wish(BIG))
+        assert [spec.engine_devices for spec in world.loads.values()] == [("CUDA0",), ("CUDA1",)]
+        for ticket in (first, second):
+            world.elapse(1)
+            world.leave(ticket)
         world.want(wish(make_model("x", spec=BIG.stored.spec), num_gpu=11, main_gpu=1))
         assert world.unloads == [2]
 
@@ -310,7 +309,7 @@ class TestReload:
         sizes = (256, 512) * 4
         tickets = [world.want(wish(A, num_ctx=size)) for size in sizes]
         while world.core.waiting or len(world.granted) < len(tickets):
-            drain(world)
+            world.finish_all()
         assert len(world.loads) == 2
         assert world.granted.keys() == set(tickets)
 
@@ -320,19 +319,8 @@ class TestReload:
         other = world.want(wish(A, num_ctx=256))
         for _ in range(5):
             world.want(wish(A))
-            world.leave(holders.pop()) if holders else drain(world)
+            world.leave(holders.pop()) if holders else world.finish_all()
         assert other in world.granted
-
-
-def drain(world: World) -> None:
-    """Give back everything in use and finish every load and unload."""
-    for replica in list(world.core.replicas):
-        for ticket in list(replica.leases):
-            world.leave(ticket)
-        if replica.state == "loading":
-            world.loaded(replica.id)
-        elif replica.state == "unloading":
-            world.unloaded(replica.id)
 
 
 class TestFailures:

@@ -6,10 +6,11 @@ devices; and when requests stop coming and everything under way is finished, nob
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import replace
 
-from hypothesis import settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
@@ -21,7 +22,7 @@ from pollama.scheduler.policy import MIB, Policy
 from pollama.scheduler.residency import planned_bytes
 from pollama.types.devices import Device
 from pollama.types.plans import LoadSpec
-from tests.scheduler.support import cpu, gpu, info_of, make_model, make_spec, wish
+from tests.scheduler.support import World, cpu, gpu, info_of, make_model, make_spec, wish
 
 MODELS = [
     make_model("small"),
@@ -197,3 +198,38 @@ class Scheduling(RuleBasedStateMachine):
 
 TestScheduling = Scheduling.TestCase
 TestScheduling.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)
+
+
+def arrive(world: World, model: int, options: dict[str, int], client: str) -> None:
+    world.want(wish(MODELS[model], client=client, **options))
+
+
+ARRIVALS = st.tuples(
+    st.integers(0, len(MODELS) - 1), st.sampled_from([{}, {"num_ctx": 256}]), st.sampled_from(["", "one", "two"])
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    machine=st.sampled_from(MACHINES),
+    policy=st.sampled_from([replace(policy, max_queue=1000) for policy in POLICIES]),
+    arrivals=st.lists(ARRIVALS, min_size=1, max_size=12),
+    position=st.integers(0, 8),
+)
+def test_nobody_starves_while_others_keep_coming(
+    *,
+    machine: tuple[Device, ...],
+    policy: Policy,
+    arrivals: list[tuple[int, dict[str, int], str]],
+    position: int,
+) -> None:
+    """Every step brings a new request; everything granted or begun is finished; one ticket is watched."""
+    world = World(policy, machine)
+    steps = itertools.cycle(arrivals)
+    for _ in range(position + 1):
+        arrive(world, *next(steps))
+    watched = world.tickets
+    for _ in range(5 * (position + 2)):
+        arrive(world, *next(steps))
+        world.finish_all()
+    assert watched in world.granted or watched in world.refused
