@@ -8,14 +8,17 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import replace
 from typing import Final
 
+import msgspec
+
 from pollama.errors import BadRequestError, InvalidNameError, PollamaError, TemplateError
 from pollama.models import config as image
 from pollama.models import info, manifest, media, names, quantization, stored
 from pollama.models.folder import StoreFolder
 from pollama.models.gguf import Header
 from pollama.models.imports import Part, check_format, existing_layer, is_text_model, read_gguf, text_layer
-from pollama.models.manifest import Layer, Manifest
+from pollama.models.manifest import Manifest
 from pollama.models.names import ModelName, Reference
+from pollama.models.splits import joined
 from pollama.types import gojson
 from pollama.types.address import ServerAddress
 from pollama.types.events import Progress
@@ -140,9 +143,11 @@ class Creation:
     async def _read_files(self, files: dict[str, str]) -> AsyncIterator[Progress]:
         if not any(name.endswith(".gguf") for name in files):
             await asyncio.to_thread(check_format, files, self._blobs)
+        parts: dict[str, Part] = {}
         for name, digest in files.items():
             yield Progress(status="parsing GGUF")
-            self._parts.append(await asyncio.to_thread(read_gguf, name, digest, self._blobs))
+            parts[name] = await asyncio.to_thread(read_gguf, name, digest, self._blobs)
+        self._parts += await asyncio.to_thread(joined, parts, self._blobs)
 
     async def _add_adapters(self, files: dict[str, str]) -> AsyncIterator[Progress]:
         before = len(self._parts)
@@ -158,8 +163,12 @@ class Creation:
         before = len(self._parts)
         async for step in self._read_files(files):
             yield step
+        for part in self._parts[before:]:
+            if part.header:
+                quantization.check(part.header, self._request.draft_quantize, draft=True)
         self._parts[before:] = [
-            Part(_retyped(part.layer, media.DRAFT), part.status, part.header) for part in self._parts[before:]
+            replace(part, layer=msgspec.structs.replace(part.layer, media_type=media.DRAFT))
+            for part in self._parts[before:]
         ]
 
     def _detect_templates(self) -> None:
@@ -215,7 +224,7 @@ class Creation:
     def _describe_weights(self) -> None:
         headers = list(self._weights())
         for header in headers:
-            self._check_quantization(header)
+            quantization.check(header, self._request.quantize)
             self._config = replace(
                 self._config,
                 model_format=self._config.model_format or "gguf",
@@ -224,14 +233,6 @@ class Creation:
                 model_type=human_number(header.parameter_count),
                 file_type=quantization.stored_file_type(header),
             )
-
-    def _check_quantization(self, header: Header) -> None:
-        if not self._request.quantize:
-            return
-        wanted = quantization.wanted_type(self._request.quantize)
-        quantization.check_source(header)
-        if wanted != quantization.stored_file_type(header):
-            raise PollamaError(f"weights cannot be quantized to {wanted} here: quantize the GGUF file before import")
 
     def _apply_format(self, architecture: str) -> None:
         """Choose the built-in renderer and parser of an architecture that needs them, unless others are set."""
@@ -274,10 +275,6 @@ def remote_url(text: str) -> str:
     if not address.scheme or _HOST.fullmatch(address.host) is None:
         raise BadRequestError("bad remote")
     return f"{address.scheme}://{address.netloc}{'/' if address.path else ''}{address.path}"
-
-
-def _retyped(layer: Layer, media_type: str) -> Layer:
-    return Layer(media_type=media_type, digest=layer.digest, size=layer.size, origin=layer.origin, name=layer.name)
 
 
 def _message_record(message: Message) -> dict[str, Json]:

@@ -69,12 +69,17 @@ class Tensor:
 
 @dataclass(frozen=True)
 class Header:
-    """Everything before the tensor data of one GGUF file; ``file_size`` in bytes."""
+    """Everything before the tensor data of one GGUF file; ``file_size`` in bytes.
+
+    ``spans`` are the positions in the file at which each key with its value begins and ends.
+    """
 
     path: Path
     version: int
     values: dict[str, Value]
+    spans: dict[str, tuple[int, int]]
     tensors: tuple[Tensor, ...]
+    alignment: int
     data_offset: int
     file_size: int
 
@@ -154,11 +159,12 @@ class _Parser:
         version = self._version()
         tensor_count = self._count("tensors", _MAX_TENSORS, smallest=24)
         key_count = self._count("keys", _MAX_KEYS, smallest=13)
-        values = self._values(key_count)
-        infos = [self._tensor() for _ in range(tensor_count)]
-        data_offset = self._data_offset(values)
-        self._check_tensors(infos, data_offset)
-        return Header(self._path, version, values, tuple(infos), data_offset, self._size)
+        values, spans = self._values(key_count)
+        tensors = tuple(self._tensor() for _ in range(tensor_count))
+        alignment = self._alignment(values)
+        data_offset = -(-self._position // alignment) * alignment
+        self._check_tensors(tensors, data_offset)
+        return Header(self._path, version, values, spans, tensors, alignment, data_offset, self._size)
 
     def _version(self) -> int:
         magic = self._take(min(4, self._size), "magic")
@@ -170,14 +176,17 @@ class _Parser:
             self._fail("big-endian GGUF is not supported" if swapped else f"GGUF version {version} is not supported")
         return version
 
-    def _values(self, count: int) -> dict[str, Value]:
+    def _values(self, count: int) -> tuple[dict[str, Value], dict[str, tuple[int, int]]]:
         values: dict[str, Value] = {}
+        spans: dict[str, tuple[int, int]] = {}
         for _ in range(count):
+            begin = self._position
             key = self._text("key", _MAX_KEY_BYTES)
             if key in values:
                 self._fail(f"key {key} is there twice")
             values[key] = self._value(key)
-        return values
+            spans[key] = (begin, self._position)
+        return values, spans
 
     def _value(self, key: str) -> Value:
         kind: int = self._number("<I", key)
@@ -242,13 +251,13 @@ class _Parser:
             self._fail(f"tensor {name}: rows of {shape[0]} elements are no multiple of the {block} of {type_name}")
         return Tensor(name, type_name, shape, offset, elements, elements // block * block_size)
 
-    def _data_offset(self, values: dict[str, Value]) -> int:
+    def _alignment(self, values: dict[str, Value]) -> int:
         alignment = values.get("general.alignment", _DEFAULT_ALIGNMENT)
         if isinstance(alignment, bool) or not isinstance(alignment, int) or not 0 < alignment <= _MAX_ALIGNMENT:
             self._fail(f"general.alignment is {alignment!r}")
-        return -(-self._position // alignment) * alignment
+        return alignment
 
-    def _check_tensors(self, tensors: list[Tensor], data_offset: int) -> None:
+    def _check_tensors(self, tensors: tuple[Tensor, ...], data_offset: int) -> None:
         names = set()
         for tensor in tensors:
             if tensor.name in names:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
+
+import msgspec
 
 from pollama.errors import BadRequestError
 from pollama.models import gguf, media
@@ -14,7 +14,6 @@ from pollama.models.gguf import Header
 from pollama.models.manifest import Layer
 
 _ENCODER_TENSORS: Final = ("a.", "mm.", "mtp.", "s.", "v.")
-_SPLIT_NAME: Final = re.compile(r"(.+)-(\d{5})-of-(\d{5})\.gguf")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +45,6 @@ def read_gguf(name: str, digest: str, blobs: BlobStore) -> Part:
     if not gguf.is_gguf(path):
         raise BadRequestError("supplied file was not in GGUF format")
     header = gguf.read_header(path)
-    _refuse_split(name, header)
     layer = Layer(
         media_type=layer_type(header),
         digest=digest.replace("-", ":", 1),
@@ -61,9 +59,7 @@ def existing_layer(layer: Layer, origin: str, blobs: BlobStore) -> Part:
     """Return a layer of the model ``origin`` for use in another one. Raises StoreError when its blob is missing."""
     path = blobs.existing(layer.digest)
     blobs.touch(layer.digest)
-    inherited = Layer(
-        media_type=layer.media_type, digest=layer.digest, size=path.stat().st_size, origin=origin, name=layer.name
-    )
+    inherited = msgspec.structs.replace(layer, size=path.stat().st_size, origin=origin)
     is_weights = layer.media_type == media.MODEL and gguf.is_gguf(path)
     return Part(inherited, f"using existing layer {layer.digest}", gguf.read_header(path) if is_weights else None)
 
@@ -99,12 +95,3 @@ def _encodes(header: Header) -> bool:
         return True
     encoders = ("clip.has_vision_encoder", "clip.has_audio_encoder")
     return header.architecture == "clip" and any(header.flag(key) for key in encoders)
-
-
-def _refuse_split(name: str, header: Header) -> None:
-    shards = header.integer("split.count") or 1
-    if shards == 1:
-        return
-    if _SPLIT_NAME.fullmatch(Path(name).name) is None:
-        raise BadRequestError(f'split GGUF "{name}" must use llama.cpp split filename pattern')
-    raise BadRequestError(f'split GGUF "{name}" has {shards} shards: merge them into one file first')

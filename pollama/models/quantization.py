@@ -28,7 +28,16 @@ def wanted_type(text: str) -> str:
     return known
 
 
-def check_source(header: Header) -> None:
-    """Raise PollamaError when the weights are quantised already."""
-    if stored_file_type(header) not in _SOURCES:
-        raise PollamaError("quantization is only supported for F16, BF16 and F32 models")
+def check(header: Header, text: str, *, draft: bool = False) -> None:
+    """Check the wish for ``text`` ("" = none). Raises PollamaError unless the weights are of that type already."""
+    if not text:
+        return
+    wanted, given = wanted_type(text), stored_file_type(header)
+    if given not in _SOURCES:
+        raise PollamaError(
+            f"draft quantization requires an unquantized draft model, got {given}"
+            if draft
+            else "quantization is only supported for F16, BF16 and F32 models"
+        )
+    if wanted != given:
+        raise PollamaError(f"weights cannot be quantized to {wanted} here: quantize the GGUF file before import")

@@ -250,6 +250,33 @@ async def test_refusals_leave_no_model(
     assert not (root / "manifests/registry.ollama.ai/library/m").exists()
 
 
+@pytest.mark.parametrize(
+    ("file_type", "field", "reason"),
+    [
+        (15, "quantize", "quantization is only supported for F16, BF16 and F32 models"),
+        (15, "draft_quantize", "draft quantization requires an unquantized draft model, got Q4_K_M"),
+        (1, "quantize", "weights cannot be quantized to Q8_0 here"),
+    ],
+)
+async def test_weights_that_cannot_be_quantized(
+    library: ModelLibrary, tmp_path: Path, file_type: int, field: str, reason: str
+) -> None:
+    path = write_gguf(tmp_path / "q.gguf", "llama", {"general.file_type": file_type}, {})
+    digest = await upload(library, path.read_bytes())
+    drafts = {"draft_files": {"d.gguf": digest}} if field == "draft_quantize" else {}
+    with pytest.raises(PollamaError, match=reason):
+        await create(library, "m", files={"q.gguf": digest}, **drafts, **{field: "q8_0"})
+
+
+async def test_a_draft_model_becomes_a_layer(library: ModelLibrary, root: Path, weights: Path) -> None:
+    digest = await import_gguf(library, weights)
+    await create(library, "m", source="base", draft_files={"d.gguf": digest})
+    assert [kind for kind, _ in layers_of(root)] == ["model", "draft"]
+    stored = (await library.resolve("m")).stored
+    assert stored.draft == stored.weights
+    assert f"DRAFT {stored.draft}\n" in (await library.describe("m")).modelfile
+
+
 async def test_a_file_that_is_no_gguf(library: ModelLibrary) -> None:
     digest = await upload(library, b"hello")
     with pytest.raises(BadRequestError, match="supplied file was not in GGUF format"):
