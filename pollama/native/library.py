@@ -72,6 +72,12 @@ def _receive(level: int, text: bytes, _data: Any) -> None:
     LOG.receive(level, text.decode("utf-8", "replace"))
 
 
+def engine_version() -> str:
+    """Return llama.cpp's own version."""
+    version: bytes = llama.llama_version()
+    return version.decode()
+
+
 @functools.cache
 def initialise() -> None:
     """Initialise llama.cpp once; afterwards its log goes to Python."""

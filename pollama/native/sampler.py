@@ -48,10 +48,11 @@ class ChainSettings:
 
 
 class Chain:
-    """A sampler chain and its state (random numbers, recent tokens). Free with ``close``."""
+    """A sampler chain and its state. ``draws`` counts the random numbers it has used. Free with ``close``."""
 
     def __init__(self, vocabulary: Vocabulary, settings: ChainSettings) -> None:
-        self._vocabulary = vocabulary
+        self.draws = 0
+        self._random = not settings.greedy
         self.pointer: Any = llama.llama_sampler_chain_init(llama.llama_sampler_chain_default_params())
         for sampler in _samplers(vocabulary.length, settings):
             llama.llama_sampler_chain_add(self.pointer, sampler)
@@ -59,7 +60,17 @@ class Chain:
     def apply(self, candidates: Candidates) -> int:
         """Return the token that the chain chooses."""
         llama.llama_sampler_apply(self.pointer, ctypes.byref(candidates.structure))
+        self.draws += self._random
         return candidates.chosen()
+
+    def skip(self, draws: int) -> None:
+        """Use up random numbers, as an earlier run with the same seed did."""
+        if not self._random:
+            return
+        last = llama.llama_sampler_chain_get(self.pointer, llama.llama_sampler_chain_n(self.pointer) - 1)
+        for _ in range(draws):
+            llama.llama_sampler_apply(last, ctypes.byref(Candidates.of_tokens([0, 1]).structure))
+        self.draws += draws
 
     def accept(self, token: int) -> None:
         """Remember a token for the penalties."""

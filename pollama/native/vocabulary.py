@@ -51,16 +51,9 @@ class Vocabulary:
             room = -count
 
     def detokenize(self, tokens: Sequence[int]) -> str:
-        """Return the text of ``tokens``, special tokens included."""
-        ids = self.checked(tokens)
-        pointer = ids.ctypes.data_as(llama.llama_token_p)
-        room = 8 * len(ids) + 16
-        while True:
-            buffer = ctypes.create_string_buffer(room)
-            count = llama.llama_detokenize(self.pointer, pointer, len(ids), buffer, room, False, True)
-            if count >= 0:
-                return buffer.raw[:count].decode("utf-8", "replace")
-            room = -count
+        """Return the text of ``tokens``, special tokens included; a leading space stays, as in llama-server."""
+        text = b"".join(self.piece(int(token), special=True) for token in self.checked(tokens))
+        return text.decode("utf-8", "replace")
 
     def checked(self, tokens: Sequence[int]) -> NDArray[np.int32]:
         """Return ``tokens`` as an array; NativeError names the first id that is none of this vocabulary."""

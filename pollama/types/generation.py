@@ -41,7 +41,9 @@ class GenerateJob:
     tokens that a context shift never drops (-1 = all of the prompt); ``shift`` false ends with ``length``
     where the context is full. ``truncate`` true: a prompt longer than the context loses its middle instead of
     being refused. ``format`` None, ``"json"`` or a JSON schema. ``grammar`` is GBNF and excludes ``format``.
-    ``preserved`` are special tokens whose text must appear in the output.
+    ``preserved`` are special tokens whose text must appear in the output. ``produced`` are the tokens that a run of this
+    very job delivered before it broke off, and ``draws`` the random numbers it had used (both from its deltas): the
+    answer goes on behind them, and limits and counts include them.
     """
 
     prompt: str = ""
@@ -59,6 +61,8 @@ class GenerateJob:
     top_logprobs: int | None = None
     """None: no logprobs; 0: only the chosen token's; n: also the n best alternatives."""
     preserved: list[str] = field(default_factory=list)
+    produced: list[int] = field(default_factory=list)
+    draws: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,11 +77,15 @@ class Logprob:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delta:
-    """Text that is final: whole characters, no part of a stop string. ``tokens`` are the ids behind it."""
+    """Text that is final: whole characters, no part of a stop string. ``tokens`` are the ids behind it.
+
+    ``draws`` counts the random numbers that the job has used up to here.
+    """
 
     text: str
     tokens: list[int] = field(default_factory=list)
     logprobs: list[Logprob] = field(default_factory=list)
+    draws: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,6 +100,20 @@ class Finished:
     generate_seconds: float = 0.0
     stopped_by: str = ""
     """The stop string that ended the sequence, when one did."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SequenceState:
+    """The KV memory of a sequence, to go on elsewhere.
+
+    ``data`` is the engine's, for ``tokens``, one per position; ``pure`` of them were computed with nothing but what
+    precedes them (None: all; fewer after a context shift). ``layout`` names what two runners must have in common.
+    """
+
+    tokens: list[int]
+    data: bytes
+    layout: str
+    pure: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

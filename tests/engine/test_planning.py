@@ -119,9 +119,18 @@ def test_memory_that_cannot_drop_a_part_is_only_taken_whole() -> None:
 
 
 def test_what_follows_a_shift_is_not_reused() -> None:
-    best = best_donor([Slot(0, [1, 2, 3, 4], pure=2)], [1, 2, 3, 4, 5])
+    best = best_donor([Slot(0, [1, 2, 3, 4], pure=2, running=True)], [1, 2, 3, 4, 5])
     assert best is not None
     assert best.length == 2
+
+
+def test_a_shifted_sequence_that_moved_here_goes_on_whole() -> None:
+    moved = [Slot(0, [1, 2, 3, 4], pure=2)]
+    whole, other = best_donor(moved, [1, 2, 3, 4, 5]), best_donor(moved, [1, 2, 3, 9])
+    assert whole is not None
+    assert whole.length == 4
+    assert other is not None
+    assert other.length == 2
 
 
 def test_empty_slots_are_given_up_first_then_the_least_recently_used() -> None:

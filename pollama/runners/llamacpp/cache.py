@@ -54,12 +54,23 @@ def best_donor(slots: Iterable[Slot], tokens: Sequence[int], *, whole: bool = Fa
     limit = tokens[: len(tokens) - 1]
     best: Donor | None = None
     for slot in slots:
-        length = common_prefix(slot.reusable, limit)
+        length = _usable_length(slot, limit)
         if whole and (slot.running or length != len(slot.tokens)):
             continue
         if length > 0 and (best is None or _rank(slot, length) > _rank(best.slot, best.length)):
             best = Donor(slot, length)
     return best
+
+
+def _usable_length(slot: Slot, tokens: Sequence[int]) -> int:
+    """Return how much of a slot serves ``tokens``.
+
+    Behind a shift that is nothing, or all of an idle slot: then a sequence that moved here goes on.
+    """
+    length = common_prefix(slot.tokens, tokens)
+    if slot.pure is None or (length == len(slot.tokens) and not slot.running):
+        return length
+    return min(length, slot.pure)
 
 
 def _rank(slot: Slot, length: int) -> tuple[int, bool, int]:

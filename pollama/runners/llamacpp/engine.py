@@ -17,13 +17,13 @@ from typing import Literal, TypeVar
 from pollama.errors import GenerationError, PollamaError
 from pollama.native.errors import NativeError
 from pollama.runners.llamacpp.embed import Embedder
-from pollama.runners.llamacpp.load import Loaded, load, make_embedder
-from pollama.runners.llamacpp.loop import Loop
+from pollama.runners.llamacpp.load import Loaded, layout_of, load, make_embedder
+from pollama.runners.llamacpp.loop import Exported, Loop
 from pollama.runners.llamacpp.prepare import Preparer
 from pollama.runners.llamacpp.sequences import Event, FailureEvent, TokenEvent
 from pollama.runners.llamacpp.sequences import Sequence as EngineSequence
 from pollama.runners.llamacpp.streams import Sink, Stream
-from pollama.types.generation import EmbedJob, FinishReason, GenerateJob, RunnerInfo, RunnerStatus
+from pollama.types.generation import EmbedJob, FinishReason, GenerateJob, RunnerInfo, RunnerStatus, SequenceState
 from pollama.types.plans import LoadSpec
 
 T = TypeVar("T")
@@ -63,6 +63,7 @@ class Engine:
         self._streams: dict[int, Stream] = {}
         self._events: asyncio.AbstractEventLoop | None = None
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
+        self._layout = layout_of(spec)
         self._error = ""
 
     @classmethod
@@ -97,9 +98,9 @@ class Engine:
         ticket = Ticket(next(self._numbers))
         preserved = self._preserved(job)
         self._streams[ticket.number] = Stream(
+            job,
             sink,
             lambda token: self._vocabulary.piece(token, special=token in preserved),
-            job.stop,
             self._vocabulary.ends,
         )
         self._preparing.submit(self._prepare, ticket, job)
@@ -135,6 +136,33 @@ class Engine:
         done: concurrent.futures.Future[T] = concurrent.futures.Future()
         self._commands.put(lambda: _carry_out(work, done))
         return await asyncio.wrap_future(done)
+
+    async def export_state(self, ticket: Ticket) -> SequenceState:
+        """Return the memory of a running sequence as it is between two steps; the sequence goes on.
+
+        Raises GenerationError (404) when it does not run.
+        """
+        while True:
+            exported = await self._on_engine_thread(lambda: self._exported(ticket))
+            if exported is not None:
+                return SequenceState(
+                    tokens=exported.tokens, data=exported.data, layout=self._layout, pure=exported.pure
+                )
+
+    def _exported(self, ticket: Ticket) -> Exported | None:
+        if self._loop is None or not self._loop.runs(ticket.number):
+            raise GenerationError("this sequence does not run", 404)
+        return self._loop.export(ticket.number)
+
+    async def import_state(self, state: SequenceState) -> bool:
+        """Keep the memory of a sequence, so that a job with its tokens goes on without computing them.
+
+        False when it was made by another layout or there is no room: the tokens are then computed, which is slower.
+        """
+        loop = self._loop
+        if loop is None or state.layout != self._layout:
+            return False
+        return await self._on_engine_thread(lambda: loop.memory.adopt(state.data, state.tokens, state.pure))
 
     def _embedder_now(self) -> Embedder:
         """Return the embedder; a generating model gets one when it is first asked to embed."""

@@ -12,7 +12,7 @@ from pollama.errors import LoadError, WeightsError
 from pollama.native.buffers import LoadReport, read_report
 from pollama.native.context import KV_TYPES, Context, ContextSettings
 from pollama.native.errors import NativeError
-from pollama.native.library import LOG
+from pollama.native.library import LOG, engine_version
 from pollama.native.lora import load_adapters
 from pollama.native.model import Model, Placement
 from pollama.runners.llamacpp.embed import Embedder
@@ -86,6 +86,18 @@ def window_of(spec: LoadSpec) -> int:
 def threads_of(spec: LoadSpec) -> int:
     """Return the number of engine threads."""
     return spec.options.num_thread or spec.plan.threads or len(spec.cores) or len(os.sched_getaffinity(0))
+
+
+def layout_of(spec: LoadSpec) -> str:
+    """Return what must be equal for the memory of a sequence to be understood by another runner.
+
+    Device placement need not be: the engine moves the bytes.
+    """
+    attention = {None: "auto", True: "on", False: "off"}[spec.flash_attention]
+    files = [spec.weights, *spec.adapters]
+    names = " ".join(f"{path.name}:{path.stat().st_size}" for path in files)
+    streams = 1 if spec.plan.shared_cells else spec.plan.sequences
+    return f"llama.cpp {engine_version()} kv {spec.kv_type} x{streams} flash-attention {attention} {names}"
 
 
 def _check(spec: LoadSpec) -> None:

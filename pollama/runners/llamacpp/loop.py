@@ -25,7 +25,6 @@ from pollama.runners.llamacpp.cache import Slot
 from pollama.runners.llamacpp.memory import KvMemory
 from pollama.runners.llamacpp.sampling import score
 from pollama.runners.llamacpp.sequences import Counters, Event, FailureEvent, PromptUse, Sequence, TokenEvent
-from pollama.runners.llamacpp.shift import discard
 from pollama.runners.llamacpp.text import TokenScore
 from pollama.types.generation import FinishReason
 
@@ -80,6 +79,19 @@ class Loop:
             if sequence.ticket == ticket:
                 return self._finish(sequence, None, "aborted")
         return None
+
+    def export(self, ticket: int) -> Exported | None:
+        """Return the memory of a running sequence; None where that takes another step first."""
+        for sequence in self._running:
+            if sequence.ticket == ticket:
+                slot = sequence.running_slot
+                data = self.memory.export(slot)
+                return None if data is None else Exported(list(slot.tokens), slot.pure, data)
+        return None
+
+    def runs(self, ticket: int) -> bool:
+        """Tell whether a sequence has not ended yet."""
+        return any(sequence.ticket == ticket for sequence in [*self._running, *self._waiting])
 
     def close(self) -> None:
         """Free what the sequences hold."""
@@ -151,15 +163,9 @@ class Loop:
 
     def _shift_if_full(self, sequence: Sequence) -> None:
         slot = sequence.running_slot
-        if len(slot.tokens) + 1 < self._window:
+        gone = sequence.shift_rule.due(len(slot.tokens))
+        if gone is None:
             return
-        gone = discard(
-            len(slot.tokens),
-            self._window,
-            sequence.limits.keep,
-            sequence.prompt_length,
-            adds_bos=self._vocabulary.adds_bos,
-        )
         if not self.memory.shift(slot, gone):
             self.memory.clear(slot)
             self.counters.recomputed += 1
@@ -249,6 +255,7 @@ class Loop:
             token=choice.token if choice else None,
             at=now,
             score=choice.score if choice else None,
+            draws=sequence.chooser.draws,
             reason=reason,
             prompt=_prompt_use(sequence) if first else None,
         )
@@ -305,6 +312,15 @@ class Loop:
             if sequence.failures >= _ATTEMPTS:
                 events.append(self._fail(sequence, error))
         return events
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """Memory of a sequence: the tokens it holds, how many of them are pure (see Slot), and the engine's bytes."""
+
+    tokens: list[int]
+    pure: int | None
+    data: bytes
 
 
 @dataclass(frozen=True, slots=True)

@@ -102,6 +102,7 @@ class KvMemory:
         self._context.copy(donor.index, target.index, length)
         self._ledger.share(donor.index, target.index, length)
         target.tokens = donor.tokens[:length]
+        target.pure = donor.pure if donor.pure is not None and donor.pure < length else None
         return target
 
     def _take_stream(self, donor: Slot, length: int) -> Slot | None:
@@ -209,6 +210,14 @@ class KvMemory:
         if slot.index in self._unsettled or not slot.tokens:
             return None
         return self._context.export_sequence(slot.index) or None
+
+    def adopt(self, data: bytes, tokens: list[int], pure: int | None) -> bool:
+        """Keep exported memory as a cached prefix, for a sequence that goes on here; False where that fails."""
+        if all(slot.running for slot in self.slots):
+            return False
+        slot = self._acquire_empty()
+        slot.last_use = next(self._clock)
+        return self.restore(slot, data, tokens, pure)
 
     def restore(self, slot: Slot, data: bytes, tokens: list[int], pure: int | None = None) -> bool:
         """Fill an empty slot with exported memory that holds ``tokens``, giving up cached prefixes for room.

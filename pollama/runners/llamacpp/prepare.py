@@ -11,7 +11,7 @@ from pollama.native.vocabulary import Vocabulary
 from pollama.runners.llamacpp.grammar import grammar_of
 from pollama.runners.llamacpp.sampling import TokenChooser, chain_settings
 from pollama.runners.llamacpp.sequences import Limits, Sequence
-from pollama.runners.llamacpp.shift import cut_prompt
+from pollama.runners.llamacpp.shift import ShiftRule, cut_prompt
 from pollama.types.generation import GenerateJob
 
 _LITERAL_BOS = "<bos>"
@@ -27,16 +27,29 @@ class Preparer:
 
     def sequence(self, ticket: int, job: GenerateJob) -> Sequence:
         """Return a sequence that is ready to run. Raises PromptTooLongError, FormatError or GenerationError (400)."""
-        tokens = self._prompt(job)
-        chooser = TokenChooser(self._vocabulary, chain_settings(job.sampling, self._window), self._grammar(job))
-        chooser.remember(tokens)
+        prompt = self._prompt(job)
+        rule = ShiftRule(self._window, job.keep, len(prompt), self._vocabulary.adds_bos)
         return Sequence(
             ticket=ticket,
-            tokens=tokens,
-            limits=Limits(max_tokens=job.max_tokens, keep=job.keep, shift=job.shift),
-            chooser=chooser,
+            tokens=rule.after(prompt, job.produced),
+            limits=Limits(max_tokens=job.max_tokens, shift=job.shift),
+            shift_rule=rule,
+            chooser=self._chooser(job, prompt),
+            prompt_length=len(prompt),
+            generated=len(job.produced),
             alternatives=job.top_logprobs,
         )
+
+    def _chooser(self, job: GenerateJob, prompt: list[int]) -> TokenChooser:
+        self._vocabulary.checked(job.produced)
+        chooser = TokenChooser(self._vocabulary, chain_settings(job.sampling, self._window), self._grammar(job))
+        try:
+            chooser.remember(prompt + job.produced)
+            chooser.resume(job.produced, job.draws)
+        except NativeError:
+            chooser.close()
+            raise
+        return chooser
 
     def _grammar(self, job: GenerateJob) -> Grammar | None:
         text = job.grammar

@@ -46,11 +46,28 @@ class TokenChooser:
         """Tell whether the highest logit is always the choice (nothing penalises or forbids a token)."""
         return self._settings.greedy and not self._settings.penalises and self._grammar is None
 
+    @property
+    def draws(self) -> int:
+        """How many random numbers were used."""
+        return self._chain.draws
+
     def remember(self, tokens: list[int]) -> None:
         """Let the penalties see ``tokens`` (a prompt)."""
         if self._settings.penalises:
             for token in tokens[-self._settings.last_n :]:
                 self._chain.accept(token)
+
+    def resume(self, tokens: list[int], draws: int) -> None:
+        """Go on as if this had chosen ``tokens`` with ``draws`` random numbers. Raises NativeError."""
+        self._chain.skip(draws)
+        for token in tokens if self._grammar is not None else ():
+            self._accept_by_grammar(token)
+
+    def _accept_by_grammar(self, token: int) -> None:
+        if self._grammar is not None:
+            if not self._grammar.allows(token):
+                raise NativeError("what was produced before does not follow the requested format")
+            self._grammar.accept(token)
 
     def choose(self, logits: NDArray[np.float32]) -> int:
         """Return the next token and take it into account."""

@@ -7,16 +7,16 @@ from dataclasses import dataclass
 
 from pollama.runners.llamacpp.cache import Slot
 from pollama.runners.llamacpp.sampling import TokenChooser
+from pollama.runners.llamacpp.shift import ShiftRule
 from pollama.runners.llamacpp.text import TokenScore
 from pollama.types.generation import FinishReason
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """Where a sequence ends. ``max_tokens`` -1 = none; ``keep`` and ``shift`` as in GenerateJob."""
+    """Where a sequence ends. ``max_tokens`` -1 = none; ``shift``: a full context does not end it."""
 
     max_tokens: int = -1
-    keep: int = 0
     shift: bool = True
 
 
@@ -24,16 +24,18 @@ class Limits:
 class Sequence:
     """``tokens``: the prompt and what was generated, one per position; all but the last are or will be in ``slot``.
 
-    ``cached`` counts prompt tokens that came from the prefix cache; ``saved`` is the memory of a preempted sequence.
+    ``generated`` includes what an earlier run produced. ``cached`` counts prompt tokens that came from the prefix
+    cache; ``saved`` is the memory of a preempted sequence.
     Times are of the monotonic clock, in seconds.
     """
 
     ticket: int
     tokens: list[int]
     limits: Limits
+    shift_rule: ShiftRule
     chooser: TokenChooser
+    prompt_length: int
     alternatives: int | None = None
-    prompt_length: int = 0
     generated: int = 0
     cached: int = 0
     slot: Slot | None = None
@@ -42,9 +44,6 @@ class Sequence:
     started_at: float | None = None
     first_token_at: float = 0.0
     failures: int = 0
-
-    def __post_init__(self) -> None:
-        self.prompt_length = self.prompt_length or len(self.tokens)
 
     @property
     def running_slot(self) -> Slot:
@@ -86,6 +85,7 @@ class TokenEvent:
     token: int | None
     at: float
     score: TokenScore | None = None
+    draws: int = 0
     reason: FinishReason | None = None
     prompt: PromptUse | None = None
 

@@ -28,6 +28,32 @@ def cut_prompt(tokens: list[int], context: int, keep: int, *, adds_bos: bool) ->
 
 
 @dataclass(frozen=True, slots=True)
+class ShiftRule:
+    """How one sequence lives with a full context of ``context`` positions: see ``discard``."""
+
+    context: int
+    keep: int
+    prompt_length: int
+    adds_bos: bool
+
+    def due(self, computed: int) -> Discard | None:
+        """Return what must go before another position is computed behind ``computed`` ones; None: nothing yet."""
+        if computed + 1 < self.context:
+            return None
+        return discard(computed, self.context, self.keep, self.prompt_length, adds_bos=self.adds_bos)
+
+    def after(self, prompt: list[int], produced: list[int]) -> list[int]:
+        """Return the tokens that are left in the context when ``produced`` has been written behind ``prompt``."""
+        tokens = list(prompt)
+        for token in produced:
+            tokens.append(token)
+            gone = self.due(len(tokens) - 1)
+            if gone is not None:
+                del tokens[gone.start : gone.end]
+        return tokens
+
+
+@dataclass(frozen=True, slots=True)
 class Discard:
     """Positions ``[start, end)`` leave the context; what follows moves down by ``count``."""
 

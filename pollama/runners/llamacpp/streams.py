@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from pollama.runners.llamacpp.sequences import PromptUse, TokenEvent
 from pollama.runners.llamacpp.text import TextWriter
-from pollama.types.generation import Delta, Finished, FinishReason
+from pollama.types.generation import Delta, Finished, FinishReason, GenerateJob
 
 Sink = Callable[[Delta | Finished | Exception], None]
 """Gets every delta of a job and then its end. Called in the event loop's thread."""
 
 
 class Stream:
-    """Delivers one job. ``closed``: it got Finished or an error, what comes later is ignored."""
+    """Delivers one job. ``closed``: it got Finished or an error, what comes later is ignored.
+
+    ``piece`` gives the bytes of a token, ``ends`` tells whether it ends an answer.
+    """
 
     def __init__(
-        self, sink: Sink, piece: Callable[[int], bytes], stops: Sequence[str], ends: Callable[[int], bool]
+        self, job: GenerateJob, sink: Sink, piece: Callable[[int], bytes], ends: Callable[[int], bool]
     ) -> None:
         self._sink = sink
-        self._writer = TextWriter(piece, stops)
+        self._writer = TextWriter(piece, job.stop)
         self._ends = ends
         self._prompt = PromptUse(tokens=0, cached=0, seconds=0.0)
         self._first_at = 0.0
-        self._generated = 0
+        self._generated = len(job.produced)
         self.closed = False
         self.cancelled = False
 
@@ -54,7 +57,7 @@ class Stream:
         self._generated += 1
         if self._ends(event.token):
             return ""
-        written = self._writer.write(event.token, event.score)
+        written = self._writer.write(event.token, event.score, event.draws)
         if written.delta is not None:
             self._sink(written.delta)
         return written.stopped_by

@@ -39,10 +39,12 @@ class TextWriter:
         self._stops = StopMatcher(stops)
         self._undecoded = ""
         self._tokens: list[int] = []
+        self._draws = 0
 
-    def write(self, token: int, score: TokenScore | None = None) -> Written:
-        """Take the next token."""
+    def write(self, token: int, score: TokenScore | None = None, draws: int = 0) -> Written:
+        """Take the next token; ``draws`` are the random numbers used so far."""
         self._tokens.append(token)
+        self._draws = draws
         self._undecoded += self._decoder.decode(self._piece(token))
         if self._decoder.getstate()[0]:
             return Written()
@@ -62,7 +64,7 @@ class TextWriter:
     def _delta(self, text: str, score: TokenScore | None) -> Delta:
         tokens, self._tokens = self._tokens, []
         logprobs = [self._logprob(text, score)] if score else []
-        return Delta(text=text, tokens=tokens, logprobs=logprobs)
+        return Delta(text=text, tokens=tokens, logprobs=logprobs, draws=self._draws)
 
     def _logprob(self, text: str, score: TokenScore) -> Logprob:
         top = [self._alternative(token, logprob) for token, logprob in score.top]
