@@ -110,9 +110,6 @@ async def answer_failures(request: web.Request, handler: Handler) -> web.StreamR
         return _plain(405, "405 method not allowed")
     except web.HTTPNotFound:
         return _plain(404, "404 page not found")
-    except ConnectionError:
-        log.debug("client of %s %s went away", request.method, request.path)
-        raise
     except Exception:
         log.exception("%s %s failed", request.method, request.path)
         return web.Response(status=500)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
-from aiohttp import web
+from aiohttp import ClientConnectionResetError, web
 
 from pollama.api.errors import NDJSON, error_body
 from pollama.errors import PollamaError
 from pollama.types.events import Done, Piece, Rendered
+
+log = logging.getLogger(__name__)
 
 Item = TypeVar("Item")
 Event = Piece | Done | Rendered
@@ -51,14 +54,27 @@ async def stream(
     """
     response = web.StreamResponse(headers=headers)
     await response.prepare(request)
+    try:
+        await _send(response, first, rest, encode, failure)
+        await response.write_eof()
+    except ClientConnectionResetError:
+        log.debug("client of %s left", request.path)
+    return response
+
+
+async def _send(
+    response: web.StreamResponse,
+    first: Item | None,
+    rest: AsyncIterator[Item],
+    encode: Callable[[Item | None], bytes],
+    failure: Callable[[PollamaError], bytes],
+) -> None:
     await _write(response, encode(first))
     try:
         async for item in rest:
             await _write(response, encode(item))
     except PollamaError as error:
         await _write(response, failure(error))
-    await response.write_eof()
-    return response
 
 
 async def _write(response: web.StreamResponse, data: bytes) -> None:
