@@ -29,13 +29,15 @@ class Reading:
 
     ``parser`` None: the text is the content. ``preserved``: special tokens that the engine must print.
     ``thinks_before_format``: a format may bind only what follows the thinking, so the thinking is generated
-    without it. ``sends_empty_pieces``: a part from which the parser releases nothing is still a record.
+    without it. ``sends_empty_pieces``: a part from which the parser releases nothing is still a record;
+    ``sends_bare_logprobs``: it is one when it carries log probabilities.
     """
 
     parser: OutputParser | None = None
     preserved: tuple[str, ...] = ()
     thinks_before_format: bool = False
     sends_empty_pieces: bool = True
+    sends_bare_logprobs: bool = True
 
 
 def chat_reading(
@@ -83,6 +85,7 @@ def _generic_reading(
         preserved=_token_of_tag(tag),
         thinks_before_format=thinking is not None and _thinks(model),
         sends_empty_pieces=parser is None,
+        sends_bare_logprobs=thinking is None or tools is not None,
     )
 
 

@@ -30,8 +30,8 @@ from pollama.prompts.gotemplate.values import (
 )
 from pollama.types.goquote import go_quote
 
-MAX_STEPS: Final = 2_000_000
-"""Nodes that one execution may visit: far above any real prompt, about two seconds."""
+MAX_STEPS: Final = 500_000
+"""Nodes that one execution may visit: far above any real prompt."""
 MAX_OUTPUT: Final = 64 * 2**20
 """Characters that one execution, or one value in it, may have."""
 MAX_DEPTH: Final = 60
