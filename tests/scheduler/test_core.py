@@ -186,6 +186,16 @@ class TestResidency:
         world.unloaded(1)
         assert world.loads[2].plan.gpu_layers == 10
 
+    def test_model_leaves_rather_than_that_another_gets_a_shorter_context(self) -> None:
+        world = World(replace(TIGHT, num_ctx=32768), [cpu(5)])
+        long = make_model("long", spec=make_spec(layers=32, context_length=65536))
+        ticket, _ = world.serve(wish(make_model("idle", spec=make_spec(layers=16))))
+        world.leave(ticket)
+        world.want(wish(long))
+        assert world.unloads == [1]
+        world.unloaded(1)
+        assert world.loads[2].plan.context_length == 32768
+
     def test_small_model_loads_beside_a_large_one(self) -> None:
         world = World(TIGHT, ONE_GPU)
         world.serve(wish(BIG))
