@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from dataclasses import replace
 from typing import Final
 
-from pollama.prompts.parsers import Output, OutputParser
+from pollama.prompts.parsers import Output
+from pollama.prompts.reading import Reading
 from pollama.types.events import Done, Piece
 from pollama.types.generation import Delta, Finished, GenerateJob
 from pollama.types.ports import Runner
@@ -34,17 +36,18 @@ class Answer:
     """One generation, from job to events.
 
     After the stream has ended, ``text`` is the raw text and ``finished`` the runner's last word; None means that the
-    repeat guard cut the stream.
+    repeat guard, or whoever was listening, cut the stream. ``thought`` is all thinking so far.
     """
 
-    def __init__(self, runner: Runner, job: GenerateJob, parser: OutputParser | None, *, guard: bool) -> None:
+    def __init__(self, runner: Runner, job: GenerateJob, reading: Reading, *, guard: bool) -> None:
         self._runner = runner
         self._job = job
-        self._parser = parser
+        self._reading = reading
         self._guard = RepeatGuard() if guard else None
         self._parts: list[str] = []
         self.finished: Finished | None = None
         self.last = Piece()
+        self.thought = ""
 
     @property
     def text(self) -> str:
@@ -52,23 +55,40 @@ class Answer:
         return "".join(self._parts)
 
     async def pieces(self) -> AsyncGenerator[Piece, None]:
-        """Yield one piece per part that the runner sends; what the parser releases at the end is left in ``last``."""
+        """Yield what becomes a record each; what the parser releases at the end is left in ``last``."""
         async with aclosing(self._runner.generate(self._job)) as stream:
             async for item in stream:
                 if isinstance(item, Finished):
                     self.finished = item
                 elif self._guard is not None and self._guard.exceeded(item.text):
                     return
-                else:
-                    yield self._piece(item)
-        self.last = _as_piece(self._parse("", done=True))
+                elif (piece := self._piece(item)) and self._is_record(piece):
+                    yield piece
+        if self.finished is not None:
+            self.last = _as_piece(self._parse("", done=True))
+
+    async def thoughts(self) -> AsyncGenerator[Piece, None]:
+        """Yield the pieces of the thinking and stop where the content begins; ``finished`` stays None then."""
+        async with aclosing(self.pieces()) as pieces:
+            async for piece in pieces:
+                self.thought += piece.thinking
+                if self.thought:
+                    yield replace(piece, content="", tool_calls=[])
+                if piece.content or piece.tool_calls:
+                    return
 
     def _piece(self, delta: Delta) -> Piece:
         self._parts.append(delta.text)
         return _as_piece(self._parse(delta.text), delta)
 
     def _parse(self, text: str, *, done: bool = False) -> Output:
-        return Output(content=text) if self._parser is None else self._parser.feed(text, done=done)
+        parser = self._reading.parser
+        return Output(content=text) if parser is None else parser.feed(text, done=done)
+
+    def _is_record(self, piece: Piece) -> bool:
+        if piece.content or piece.thinking or piece.tool_calls:
+            return True
+        return self._reading.sends_bare_logprobs if piece.logprobs else self._reading.sends_empty_pieces
 
 
 def _as_piece(output: Output, delta: Delta | None = None) -> Piece:

@@ -9,7 +9,6 @@ from typing import Final, Protocol
 
 from pollama.prompts.assemble import chat_messages
 from pollama.prompts.native import SpecialTexts
-from pollama.prompts.parsers import OutputParser
 from pollama.prompts.reading import Reading, chat_reading, completion_reading
 from pollama.prompts.render import Conversation, Prompt, completion_conversation, direct_prompt
 from pollama.prompts.truncate import fit_history
@@ -39,11 +38,6 @@ class Prompted:
     native: bool
     reading: Reading
 
-    @property
-    def parser(self) -> OutputParser | None:
-        """What splits the answer; None: the text is the answer."""
-        return self.reading.parser
-
 
 class Prompter(Protocol):
     """Makes the prompts of one request."""
@@ -72,6 +66,8 @@ class ChatPrompter:
 
     async def after_thinking(self, thinking: str, runner: Runner, context_length: int) -> Prompted:
         """Return the prompt with ``thinking`` as the beginning of the answer."""
+        if not thinking:
+            return await self.prompt(runner, context_length)
         messages = [*self._messages, Message(role="assistant", thinking=thinking)]
         suffix = _HARMONY_ANSWER if self._model.traits.selected == "harmony" else ""
         return await self._prompted(messages, runner, context_length, suffix)

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from dataclasses import dataclass, replace
-from typing import Final
+from dataclasses import dataclass
 
 from pollama.clock import Clock
 from pollama.inference import checks
@@ -26,7 +25,6 @@ from pollama.types.ports import Lease, LeaseRequest, Library, Runner, Scheduler
 from pollama.types.requests import ChatRequest, CompletionRequest, EmbedRequest, GenerationRequest
 
 Events = AsyncGenerator[Piece | Done | Rendered, None]
-_NOTHING: Final = Piece()
 
 
 def _options(model: Model, request: GenerationRequest) -> Options:
@@ -160,23 +158,18 @@ class Inference:
         """Generate; where the format has to wait for the end of thinking, generate twice."""
         answer_format = checks.checked_format(task.request.format)
         if prompted.reading.thinks_before_format and task.request.format.given:
-            thinking: list[str] = []
-            free = self._generation(task, prompted, lease, None)
-            async with aclosing(free.pieces()) as pieces:
+            draft = self._generation(task, prompted, lease, None)
+            async with aclosing(draft.thoughts()) as pieces:
                 async for piece in pieces:
-                    thinking.append(piece.thinking)
-                    yield replace(piece, content="", tool_calls=[])
-                    if piece.content:
-                        break
-            if free.finished is not None:
-                yield await self._done(task, free, prompted, lease)
+                    yield piece
+            if draft.finished is not None:
+                yield await self._done(task, draft, prompted, lease)
                 return
-            prompted = await prompter.after_thinking("".join(thinking), lease.runner, task.context_length(lease.runner))
+            prompted = await prompter.after_thinking(draft.thought, lease.runner, task.context_length(lease.runner))
         answer = self._generation(task, prompted, lease, answer_format)
         async with aclosing(answer.pieces()) as pieces:
             async for piece in pieces:
-                if piece != _NOTHING or prompted.reading.sends_empty_pieces:
-                    yield piece
+                yield piece
         if answer.finished is not None:
             yield await self._done(task, answer, prompted, lease)
 
@@ -192,7 +185,7 @@ class Inference:
             answer_format=answer_format,
             preserved=prompted.reading.preserved,
         )
-        return Answer(lease.runner, job, prompted.parser, guard=not prompted.native)  # 6, 7
+        return Answer(lease.runner, job, prompted.reading, guard=not prompted.native)  # 6, 7
 
     async def _done(self, task: _Task, answer: Answer, prompted: Prompted, lease: Lease) -> Done:
         assert answer.finished is not None

@@ -6,7 +6,7 @@ import ctypes
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +29,9 @@ KV_TYPES: dict[str, int] = {
     "bf16": 30,
 }
 """ggml's numbers of the types that a KV cache can have."""
+
+_LEAST_EMBEDDING_BATCH: Final = 64
+"""llama.cpp reserves its graphs for this many rows at least and aborts where fewer outputs were asked for."""
 
 
 class Pooling(IntEnum):
@@ -189,10 +192,10 @@ def _parameters(settings: ContextSettings) -> Any:
     parameters = llama.llama_context_default_params()
     parameters.n_ctx = settings.cells
     parameters.n_seq_max = settings.sequences
-    parameters.n_batch = settings.batch
-    parameters.n_ubatch = settings.batch
-    parameters.n_outputs_max = settings.batch if settings.embeddings else settings.sequences
-    parameters.n_outputs_max_per_seq = settings.batch if settings.embeddings else 1
+    batch = max(settings.batch, _LEAST_EMBEDDING_BATCH) if settings.embeddings else settings.batch
+    parameters.n_batch = parameters.n_ubatch = batch
+    parameters.n_outputs_max = batch if settings.embeddings else settings.sequences
+    parameters.n_outputs_max_per_seq = batch if settings.embeddings else 1
     parameters.kv_unified = settings.shared_cells
     parameters.swa_full = False
     parameters.type_k = parameters.type_v = KV_TYPES[settings.kv_type]
