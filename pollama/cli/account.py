@@ -10,7 +10,7 @@ from pollama.cli.connection import connect
 from pollama.cli.errors import ApiError, NotSignedInError
 
 
-@command("signin", NONE)
+@command("signin", NONE, environment=())
 def signin(arguments: tuple[str, ...]) -> None:
     """Say who is signed in, or where to sign in."""
     try:
@@ -25,7 +25,7 @@ def signin(arguments: tuple[str, ...]) -> None:
         stdout(f"You are already signed in as user '{account['name']}'\n")
 
 
-@command("signout", NONE)
+@command("signout", NONE, environment=())
 def signout(arguments: tuple[str, ...]) -> None:
     """Forget the account."""
     try:

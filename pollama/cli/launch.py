@@ -8,7 +8,7 @@ from pollama.cli.errors import CliError
 from pollama.config import Config
 
 
-@command("launch [INTEGRATION] [-- [EXTRA_ARGS...]]", ANY)
+@command("launch [INTEGRATION] [-- [EXTRA_ARGS...]]", ANY, environment=())
 @flags.text("--model", help="Model to use")
 @flags.switch("--config", help="Configure without launching")
 @flags.switch("--restore", help="Restore an integration to its default profile")
