@@ -7,6 +7,7 @@ import sys
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
+from pollama.api.anthropic.routes import anthropic_routes
 from pollama.api.hosts import is_loopback
 from pollama.api.middleware import answer_failures, check_host, check_origin, finish_headers, redirect_unclean
 from pollama.api.ollama.routes import native_routes
@@ -33,6 +34,7 @@ def create_app(services: Services) -> web.Application:
     app.on_response_prepare.append(finish_headers)
     app.add_routes(native_routes())
     app.add_routes(openai_routes())
+    app.add_routes(anthropic_routes())
     return app
 
 

@@ -117,19 +117,23 @@ def _message(fields: dict[str, Any]) -> Message:
 def tool_from(fields: dict[str, Any]) -> Tool:
     """Return the tool of a decoded TOOL struct."""
     function = fields.get("function", {})
-    parameters = function.get("parameters", {})
     return Tool(
         type=fields.get("type", ""),
         items=fields.get("items"),
         name=function.get("name", ""),
         description=function.get("description", ""),
-        parameters=ToolParameters(
-            type=parameters.get("type", ""),
-            defs=parameters.get("$defs"),
-            items=parameters.get("items"),
-            required=parameters.get("required", []),
-            properties=parameters.get("properties"),
-        ),
+        parameters=parameters_from(function.get("parameters", {})),
+    )
+
+
+def parameters_from(fields: dict[str, Any]) -> ToolParameters:
+    """Return the parameters of a decoded TOOL_PARAMETERS struct."""
+    return ToolParameters(
+        type=fields.get("type", ""),
+        defs=fields.get("$defs"),
+        items=fields.get("items"),
+        required=fields.get("required", []),
+        properties=fields.get("properties"),
     )
 
 
@@ -151,7 +155,7 @@ _PROPERTY_FIELDS: Final[dict[str, Any]] = {
 _PROPERTY: Final = Struct("ToolProperty", _PROPERTY_FIELDS)
 _PROPERTY_FIELDS["anyOf"] = List(_PROPERTY)
 
-_TOOL_PARAMETERS: Final = Struct(
+TOOL_PARAMETERS: Final = Struct(
     "ToolFunctionParameters",
     {
         "type": String(),
@@ -162,7 +166,7 @@ _TOOL_PARAMETERS: Final = Struct(
     },
 )
 _TOOL_FUNCTION: Final = Struct(
-    "ToolFunction", {"name": String(), "description": String(), "parameters": _TOOL_PARAMETERS}
+    "ToolFunction", {"name": String(), "description": String(), "parameters": TOOL_PARAMETERS}
 )
 TOOL: Final = Struct("Tool", {"type": String(), "items": Any_(), "function": _TOOL_FUNCTION})
 TOOLS: Final = List(TOOL, "api.Tools")

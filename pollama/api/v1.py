@@ -27,6 +27,8 @@ _ZSTD_MAGIC: Final = b"\x28\xb5\x2f\xfd"
 _NAMED: Final = Struct("", {"model": String()})
 
 EVENT_STREAM: Final = {"Content-Type": "text/event-stream"}
+LIVE_EVENT_STREAM: Final = {**EVENT_STREAM, "Cache-Control": "no-cache", "Connection": "keep-alive"}
+"""As newer dialects send it; what is not the type also stands on failures of a request for a stream."""
 
 
 class Answering(Protocol):
@@ -119,4 +121,6 @@ async def answer(
                 return success(answering.rendered(first))
             return success(answering.whole(await collect(first, events)))
         except PollamaError as error:
-            return failure(error, envelope)
+            response = failure(error, envelope)
+            response.headers.update({**(stream_headers or {}), "Content-Type": JSON})
+            return response

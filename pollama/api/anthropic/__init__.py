@@ -1,0 +1,1 @@
+"""Anthropic's HTTP dialect, as far as Ollama speaks it."""

@@ -1,0 +1,41 @@
+"""POST /v1/messages."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aiohttp import web
+
+from pollama.api.anthropic import decode
+from pollama.api.anthropic.encode import MessageAnswer
+from pollama.api.anthropic.errors import envelope
+from pollama.api.anthropic.schemas import MESSAGES
+from pollama.api.errors import NDJSON
+from pollama.api.generation import translated
+from pollama.api.godecode import decode_body
+from pollama.api.services import SERVICES
+from pollama.api.v1 import LIVE_EVENT_STREAM, answer, read_body, refusal
+from pollama.errors import ForbiddenError, PollamaError
+
+
+def anthropic_routes() -> list[web.RouteDef]:
+    """Return every route of the dialect."""
+    return [web.post("/v1/messages", messages)]
+
+
+async def messages(request: web.Request) -> web.StreamResponse:
+    """Answer POST /v1/messages."""
+    body = await read_body(request)
+    try:
+        fields: dict[str, Any] = decode_body(MESSAGES, body)
+        wanted = decode.chat_request(fields)
+        searches = decode.searches_the_web(fields)
+        if searches and request.app[SERVICES].cloud_disabled:
+            raise ForbiddenError("ollama cloud is disabled: web search is unavailable")
+    except PollamaError as error:
+        return refusal(error, envelope)
+    answering = MessageAnswer(wanted.model, estimated_tokens=decode.estimated_tokens(fields), searches_the_web=searches)
+    # Ollama labels a stream that may search the web as it labels its own streams; clients have to live with that.
+    live = {**LIVE_EVENT_STREAM, "Content-Type": NDJSON} if searches else LIVE_EVENT_STREAM
+    headers = live if fields.get("stream") else None
+    return await answer(request, translated(request, wanted), answering, envelope, stream_headers=headers)
