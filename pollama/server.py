@@ -11,6 +11,7 @@ import logging
 import signal
 import socket
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any, Final
 
 from aiohttp import web
@@ -32,6 +33,9 @@ from pollama.scheduler.scheduler import ModelScheduler
 _log = logging.getLogger(__name__)
 
 _BACKLOG: Final = 1024
+
+BUNDLED: Final = {"demo:latest": Path(__file__).parent / "demo" / "demo.gguf"}
+"""Weights inside the package, by the short name that a pull asks for."""
 
 
 def serve(config: Config) -> None:
@@ -70,7 +74,7 @@ async def _serve(config: Config) -> None:
 async def application(config: Config, listener: socket.socket) -> AsyncIterator[web.Application]:
     """Build the application behind ``listener`` and everything below it; stop all of it at the end."""
     clock = SystemClock()
-    library = ModelLibrary(config.models, PromptInspector(go_template=config.go_template))
+    library = ModelLibrary(config.models, PromptInspector(go_template=config.go_template), BUNDLED)
     await library.open(prune=not config.no_prune)
     launcher = LocalLauncher(config.environ, load_timeout=config.load_timeout, threads=config.threads)
     scheduler = ModelScheduler(policy(config), launcher, DeviceReader(config).read, clock)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from pollama.errors import BadRequestError, ForbiddenError, FormatError
 from pollama.types import gojson
+from pollama.types.generation import RunnerInfo
 from pollama.types.goquote import go_quote
 from pollama.types.json import Json
 from pollama.types.messages import Think
@@ -51,6 +54,19 @@ def check_raw(request: CompletionRequest) -> None:
     """Raise BadRequestError where raw mode meets fields that it would silently ignore."""
     if request.raw and (request.template or request.system or request.context):
         raise BadRequestError("raw mode does not support template, system, or context")
+
+
+def check_media(model: Model, media: Sequence[bytes], info: RunnerInfo) -> None:
+    """Raise BadRequestError for images or sounds that the loaded model cannot take in."""
+    if not media:
+        return
+    config = model.stored.config
+    if len(media) > 1 and "mllama" in (config.model_families or ()):
+        raise BadRequestError("this model only supports one image while more than one image requested")
+    if not (info.vision or info.audio):
+        raise BadRequestError(
+            f"{model.stored.short_name} was loaded without a projector: it takes no images and no audio"
+        )
 
 
 def checked_format(request_format: Format) -> Json:

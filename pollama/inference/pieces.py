@@ -68,13 +68,16 @@ class Answer:
             self.last = _as_piece(self._parse("", done=True))
 
     async def thoughts(self) -> AsyncGenerator[Piece, None]:
-        """Yield the pieces of the thinking and stop where the content begins; ``finished`` stays None then."""
+        """Yield pieces until the content begins, and stop there; ``finished`` stays None then.
+
+        Tool calls are no content: an answer of thinking and calls runs to its end.
+        """
         async with aclosing(self.pieces()) as pieces:
             async for piece in pieces:
                 self.thought += piece.thinking
-                if self.thought:
-                    yield replace(piece, content="", tool_calls=[])
-                if piece.content or piece.tool_calls:
+                if self.thought or not piece.content:
+                    yield replace(piece, content="")
+                if piece.content:
                     return
 
     def _piece(self, delta: Delta) -> Piece:

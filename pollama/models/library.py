@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
-from collections.abc import AsyncIterator, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, aclosing
 from pathlib import Path
+from typing import Final
 
 from pollama.errors import BadRequestError, InvalidNameError, ModelNotFoundError, PollamaError, StoreError, WeightsError
 from pollama.models import blobs, manifest, names, stored
+from pollama.models.bundled import pull_bundled
 from pollama.models.cache import ModelCache
 from pollama.models.create import Creation
 from pollama.models.describe import describe, details, listing
@@ -24,11 +27,15 @@ from pollama.types.library import CreateRequest, ModelDescription, ModelListing
 from pollama.types.model import Model
 from pollama.types.ports import Inspector
 
+_NO_REGISTRY: Final = "this version of pollama does not speak to registries; make the model with create"
+
 
 class ModelLibrary:
     """The models below ``root``, which other processes may use at the same time. Call ``open`` first."""
 
-    def __init__(self, root: Path, inspector: Inspector) -> None:
+    def __init__(self, root: Path, inspector: Inspector, bundled: Mapping[str, Path] | None = None) -> None:
+        """``bundled`` are the weights that come with pollama, by short name."""
+        self._bundled = bundled or {}
         self._folder = StoreFolder(root)
         self._inspector = inspector
         self._models = ModelCache(self._folder, inspector)
@@ -107,15 +114,27 @@ class ModelLibrary:
         """Carry out a create. See ``Library.create``."""
         return Creation(self._folder, self._inspector, request, pull=self.pull, prune=self._prune).run()
 
-    async def pull(self, name: str, *, insecure: bool = False) -> AsyncIterator[Progress]:
-        """Download a model. Raises PollamaError: this library speaks to no registry."""
-        yield Progress(status="pulling manifest")
-        raise PollamaError(f"pull model manifest: {name}: no {_scheme(insecure)} registry can be reached")
+    async def pull(self, name: str, *, insecure: bool = False) -> AsyncGenerator[Progress, None]:
+        """Fetch a model. Raises InvalidNameError, or PollamaError for what is not bundled: no registry is spoken to."""
+        wanted, _ = names.stored_name(name)
+        if not wanted.is_valid:
+            raise InvalidNameError(name)
+        weights = self._bundled.get(wanted.short)
+        if weights is None:
+            yield Progress(status="pulling manifest")
+            raise PollamaError(f"pull model manifest: {_scheme(insecure)}://{wanted.host}: {_NO_REGISTRY}")
+        async with aclosing(pull_bundled(wanted, weights, self._folder.blobs, self.create)) as steps:
+            async for step in steps:
+                yield step
 
-    async def push(self, name: str, *, insecure: bool = False) -> AsyncIterator[Progress]:
-        """Upload a model. Raises PollamaError: this library speaks to no registry."""
+    async def push(self, name: str, *, insecure: bool = False) -> AsyncGenerator[Progress, None]:
+        """Upload a model. Raises PollamaError: no registry is spoken to."""
         yield Progress(status="retrieving manifest")
-        raise PollamaError(f"push: {name}: no {_scheme(insecure)} registry can be reached")
+        target = names.parse(name)
+        if not target.is_valid or not self._folder.path(target).is_file():
+            yield Progress(status="couldn't retrieve manifest")
+            raise PollamaError(f"push {name}: there is no such model")
+        raise PollamaError(f"push {_scheme(insecure)}://{target.host}: {_NO_REGISTRY}")
 
     async def copy(self, source: str, destination: str) -> None:
         """Copy a manifest. Raises BadRequestError (texts of /api/copy) or ModelNotFoundError."""

@@ -84,13 +84,6 @@ async def test_a_long_prompt_is_cut_refused_or_answered(probe_model: Path, open_
     assert (body["code"], body["n_prompt_tokens"], body["n_ctx"]) == (400, 3003, 256)
 
 
-async def test_a_spelled_out_bos_is_not_doubled(probe_model: Path, open_engine: OpenEngine) -> None:
-    engine = open_engine(spec_of(probe_model))
-    for prompt in ("please count", "<s>please count", "<bos>please count"):
-        assert (await answer(engine, greedy(prompt))).end.prompt_tokens == 3
-    assert (await answer(engine, greedy("<s><s>please count"))).end.prompt_tokens == 4
-
-
 async def test_an_empty_prompt_is_answered_with_nothing(probe_model: Path, open_engine: OpenEngine) -> None:
     engine = open_engine(spec_of(probe_model))
     got = await answer(engine, GenerateJob(tokens=[], sampling=GREEDY))

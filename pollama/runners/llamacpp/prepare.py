@@ -6,6 +6,7 @@ import json
 
 from pollama.errors import GenerationError, PromptTooLongError
 from pollama.native.errors import NativeError
+from pollama.native.media import MediaPrompt, Projector
 from pollama.native.sampler import Grammar
 from pollama.native.vocabulary import Vocabulary
 from pollama.runners.llamacpp.grammar import grammar_of
@@ -14,29 +15,32 @@ from pollama.runners.llamacpp.sequences import Limits, Sequence
 from pollama.runners.llamacpp.shift import ShiftRule, cut_prompt
 from pollama.types.generation import GenerateJob
 
-_LITERAL_BOS = "<bos>"
-
 
 class Preparer:
     """Turns jobs into sequences of one model. ``context`` is the length that was asked for, ``window`` what fits."""
 
-    def __init__(self, vocabulary: Vocabulary, *, context: int, window: int) -> None:
+    def __init__(
+        self, vocabulary: Vocabulary, *, context: int, window: int, projector: Projector | None = None
+    ) -> None:
         self._vocabulary = vocabulary
+        self._projector = projector
         self._context = context
         self._window = window
 
     def sequence(self, ticket: int, job: GenerateJob) -> Sequence:
         """Return a sequence that is ready to run. Raises PromptTooLongError, FormatError or GenerationError (400)."""
-        prompt = self._prompt(job)
+        media = self._media_prompt(job) if job.media else MediaPrompt(self._prompt(job), {})
+        prompt = self._checked_length(media.tokens)
         rule = ShiftRule(self._window, job.keep, len(prompt), self._vocabulary.adds_bos)
         return Sequence(
             ticket=ticket,
             tokens=rule.after(prompt, job.produced),
-            limits=Limits(max_tokens=job.max_tokens, shift=job.shift),
+            limits=Limits(max_tokens=job.max_tokens, shift=job.shift and not media.chunks),
             shift_rule=rule,
             chooser=self._chooser(job, prompt),
             prompt_length=len(prompt),
             generated=len(job.produced),
+            media=media.chunks,
             alternatives=job.top_logprobs,
         )
 
@@ -44,7 +48,7 @@ class Preparer:
         self._vocabulary.checked(job.produced)
         chooser = TokenChooser(self._vocabulary, chain_settings(job.sampling, self._window), self._grammar(job))
         try:
-            chooser.remember(prompt + job.produced)
+            chooser.remember([token for token in prompt if token >= 0] + job.produced)
             chooser.resume(job.produced, job.draws)
         except NativeError:
             chooser.close()
@@ -66,25 +70,29 @@ class Preparer:
         tokens = self._tokens(job)
         if job.truncate and len(tokens) > self._context - 1:
             tokens = self._shortened(tokens, job)
+        return tokens
+
+    def _checked_length(self, tokens: list[int]) -> list[int]:
         if len(tokens) >= self._window:
             raise PromptTooLongError(_overflow_body(len(tokens), self._window))
         return tokens
+
+    def _media_prompt(self, job: GenerateJob) -> MediaPrompt:
+        if self._projector is None:
+            raise GenerationError("this model takes no images and no audio", 400)
+        texts = job.prompt.split(job.media_marker) if job.media_marker else [job.prompt]
+        if len(texts) != len(job.media) + 1:
+            raise GenerationError(f"the prompt has {len(texts) - 1} places for {len(job.media)} images or audio", 400)
+        try:
+            return self._projector.prompt(texts, job.media)
+        except NativeError as error:
+            raise GenerationError(str(error), 400) from error
 
     def _tokens(self, job: GenerateJob) -> list[int]:
         if job.tokens is not None:
             self._vocabulary.checked(job.tokens)
             return list(job.tokens)
-        text = self._without_bos(job.prompt)
-        return self._vocabulary.tokenize(text, add_special=True, parse_special=True)
-
-    def _without_bos(self, text: str) -> str:
-        """Drop a BOS that the prompt spells out where the tokenizer adds one itself."""
-        if not self._vocabulary.adds_bos:
-            return text
-        for spelling in (self._vocabulary.bos_text, _LITERAL_BOS):
-            if spelling and text.startswith(spelling):
-                return text.removeprefix(spelling)
-        return text
+        return self._vocabulary.tokenize(job.prompt, add_special=True, parse_special=True)
 
     def _shortened(self, tokens: list[int], job: GenerateJob) -> list[int]:
         if not job.shift:

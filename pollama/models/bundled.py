@@ -1,0 +1,45 @@
+"""Models that come with pollama: a pull takes them from the package instead of a registry."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+from pathlib import Path
+from typing import Final
+
+from pollama.models.blobs import BlobStore, Stored
+from pollama.models.names import ModelName
+from pollama.types.events import Progress
+from pollama.types.library import CreateRequest
+
+_CHUNK: Final = 1 << 20
+
+Create = Callable[[CreateRequest], AsyncIterator[Progress]]
+
+
+async def pull_bundled(
+    name: ModelName, weights: Path, blobs: BlobStore, create: Create
+) -> AsyncGenerator[Progress, None]:
+    """Put a bundled model into the store, with the progress of a pull. Raises StoreError when it cannot be written."""
+    yield Progress(status="pulling manifest")
+    blob = await asyncio.to_thread(_store, weights, blobs)
+    status = f"pulling {blob.digest.removeprefix('sha256:')[:12]}"
+    yield Progress(status=status, digest=blob.digest, total=blob.size, completed=blob.size)
+    yield Progress(status="verifying sha256 digest")
+    async for _ in create(CreateRequest(model=str(name), files={weights.name: blob.digest})):
+        pass
+    yield Progress(status="writing manifest")
+    yield Progress(status="success")
+
+
+def _store(weights: Path, blobs: BlobStore) -> Stored:
+    with blobs.writer() as writer:
+        for chunk in _chunks(weights):
+            writer.write(chunk)
+        return writer.commit()
+
+
+def _chunks(path: Path) -> Iterator[bytes]:
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK):
+            yield chunk
