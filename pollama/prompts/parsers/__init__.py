@@ -6,7 +6,7 @@ with the family's wire format.
 
 from __future__ import annotations
 
-from pollama.prompts.parsers import harmony
+from pollama.prompts.parsers import harmony, qwen3
 from pollama.prompts.parsers.base import (
     Output,
     OutputParser,
@@ -18,6 +18,9 @@ from pollama.types.model import Model
 
 PARSERS: dict[str, ParserFamily] = {
     "harmony": harmony.FAMILY,
+    "qwen3": qwen3.QWEN3,
+    "qwen3-coder": qwen3.QWEN3_CODER,
+    "qwen3-thinking": qwen3.QWEN3_THINKING,
 }
 """Name in the manifest -> family."""
 

@@ -166,7 +166,7 @@ class HarmonyParser:
             elif isinstance(event, MessageEnd):
                 self._target = _Target.CONTENT
         if done and self._recipient:
-            output.tool_calls.append(self._call(output))
+            output.tool_calls.append(self._call())
         return output
 
     def _direct(self, header: Header) -> None:
@@ -186,12 +186,12 @@ class HarmonyParser:
         else:
             output.content += text
 
-    def _call(self, partial: Output) -> ToolCall:
+    def _call(self) -> ToolCall:
         raw = "".join(self._arguments)
         try:
             arguments = parse_arguments(raw)
         except ValueError as error:
-            raise ParserError(f"error parsing tool call: raw='{raw}', err={error}", partial) from None
+            raise ParserError(f"error parsing tool call: raw='{raw}', err={error}") from None
         name = self._names.original(self._recipient.removeprefix(_FUNCTIONS))
         self._recipient = ""
         return ToolCall(name=name, arguments=arguments)

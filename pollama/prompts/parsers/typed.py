@@ -1,0 +1,101 @@
+"""Values that a model writes as bare text, read by the type that the tool declares."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from typing import Final, TypeAlias
+
+from pollama.prompts.parsers.arguments import load_json
+from pollama.prompts.spaces import trim
+from pollama.types.gojson import sorted_maps
+from pollama.types.json import Json
+from pollama.types.messages import Tool, ToolProperty
+
+Reader: TypeAlias = Callable[[str], Json]
+
+_INTEGER: Final = re.compile(r"[+-]?[0-9]+")
+_NUMBER: Final = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
+_MAX_INTEGER: Final = 2**63
+
+
+class _NoMatchError(Exception):
+    """The text is no value of the type."""
+
+
+def declared_property(tools: Sequence[Tool], function: str, parameter: str) -> ToolProperty | None:
+    """Return what a tool declares of a parameter."""
+    for tool in tools:
+        if tool.name == function:
+            return (tool.parameters.properties or {}).get(parameter)
+    return None
+
+
+def typed_value(text: str, declared: ToolProperty | None) -> Json:
+    """Return the value of ``text`` under its declared types; what fits none of them stays text.
+
+    One line feed at each end does not count. ``null`` in any case is None whatever was declared; a sole boolean that
+    is neither true nor false is false.
+    """
+    text = text.removeprefix("\n").removesuffix("\n")
+    if trim(text).lower() == "null":
+        return None
+    types = _types(declared)
+    for name, read in _READERS.items():
+        if name in types:
+            try:
+                return read(text)
+            except _NoMatchError:
+                continue
+    return False if types == {"boolean"} else text
+
+
+def _types(declared: ToolProperty | None) -> set[str]:
+    if declared is None:
+        return set()
+    pooled = {name for alternative in declared.any_of for name in alternative.type}
+    return {*declared.type, *pooled}
+
+
+def _boolean(text: str) -> bool:
+    if text.lower() not in ("true", "false"):
+        raise _NoMatchError
+    return text.lower() == "true"
+
+
+def _integer(text: str) -> int:
+    if not _INTEGER.fullmatch(text) or abs(int(text)) >= _MAX_INTEGER:
+        raise _NoMatchError
+    return int(text)
+
+
+def _number(text: str) -> int | float:
+    if not _NUMBER.fullmatch(text):
+        raise _NoMatchError
+    value = float(text)
+    if value in (float("inf"), float("-inf")):
+        raise _NoMatchError
+    return int(value) if value.is_integer() and abs(value) < _MAX_INTEGER else value
+
+
+def _json_of(kind: type) -> Reader:
+    def read(text: str) -> Json:
+        try:
+            value = load_json(text)
+        except ValueError:
+            raise _NoMatchError from None
+        if not isinstance(value, kind):
+            raise _NoMatchError
+        return sorted_maps(value)
+
+    return read
+
+
+_READERS: Final[dict[str, Reader]] = {
+    "boolean": _boolean,
+    "integer": _integer,
+    "number": _number,
+    "array": _json_of(list),
+    "object": _json_of(dict),
+}
+"""Type -> reader, in the order in which the types of a parameter are tried."""

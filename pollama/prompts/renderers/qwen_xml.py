@@ -1,0 +1,66 @@
+"""Tools and calls in the XML-like form that Qwen3 Coder introduced and later families share.
+
+Call::
+
+    <tool_call>
+    <function=NAME>
+    <parameter=KEY>
+    VALUE
+    </parameter>
+    </function>
+    </tool_call>
+
+Results of consecutive tool messages share one user turn, each within ``<tool_response>``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from pollama.prompts.renderers.values import argument_values, plain_text
+from pollama.types.messages import Message, ToolCall
+
+TOOLS_HEADING: Final = "# Tools\n\nYou have access to the following functions:\n\n<tools>"
+
+INSTRUCTIONS: Final = """\
+If you choose to call a function ONLY reply in the following format with NO suffix:
+
+<tool_call>
+<function=example_function_name>
+<parameter=example_parameter_1>
+value_1
+</parameter>
+<parameter=example_parameter_2>
+This is the value for the second parameter
+that can span
+multiple lines
+</parameter>
+</function>
+</tool_call>
+
+<IMPORTANT>
+Reminder:
+- Function calls MUST follow the specified format: an inner <function=...></function> block must be nested within \
+<tool_call></tool_call> XML tags
+- Required parameters MUST be specified
+- You may provide optional reasoning for your function call in natural language BEFORE the function call, but NOT after
+- If there is no function call available, answer the question like normal with your current knowledge and do not tell \
+the user about function calls
+</IMPORTANT>"""
+
+
+def xml_call(call: ToolCall) -> str:
+    """Return a call, without a line feed at its end."""
+    parameters = "".join(
+        f"<parameter={name}>\n{plain_text(value)}\n</parameter>\n"
+        for name, value in argument_values(call.arguments).items()
+    )
+    return f"<tool_call>\n<function={call.name}>\n{parameters}</function>\n</tool_call>"
+
+
+def tool_results(messages: Sequence[Message], index: int, content: str) -> str:
+    """Return the part of the shared user turn that the tool message at ``index`` writes."""
+    opening = "" if index > 0 and messages[index - 1].role == "tool" else "<|im_start|>user"
+    last = index == len(messages) - 1 or messages[index + 1].role != "tool"
+    return f"{opening}\n<tool_response>\n{content}\n</tool_response>" + ("<|im_end|>\n" if last else "")
