@@ -18,9 +18,7 @@ from pollama.types.gojson import sorted_maps
 from pollama.types.json import Json
 from pollama.types.messages import Message, Tool, ToolProperty
 
-_DEFAULT_SYSTEM: Final = (
-    "You are Qwen, a helpful AI assistant that can interact with a computer to solve tasks."
-)
+_DEFAULT_SYSTEM: Final = "You are Qwen, a helpful AI assistant that can interact with a computer to solve tasks."
 _START: Final = "<|im_start|>"
 _END: Final = "<|im_end|>\n"
 
@@ -85,9 +83,7 @@ def _type_text(types: Sequence[str]) -> str:
 
 def _extra_keys(schema: dict[str, Json], known: set[str]) -> list[str]:
     """Return the lines for the keywords of a schema that have no place of their own."""
-    return [
-        f"<{key}>{plain_text(sorted_maps(value))}</{key}>" for key, value in schema.items() if key not in known
-    ]
+    return [f"<{key}>{plain_text(sorted_maps(value))}</{key}>" for key, value in schema.items() if key not in known]
 
 
 QWEN3_CODER: Final = RendererFamily(render=_render)
