@@ -168,8 +168,7 @@ class Context:
 
     def apply_adapters(self, adapters: Sequence[Any], scale: float = 1.0) -> None:
         """Use LoRA ``adapters`` (and no others) from the next decode on. Raises NativeError."""
-        pointers = (ctypes.c_void_p * len(adapters))(*adapters)
-        array = ctypes.cast(pointers, ctypes.POINTER(llama.llama_adapter_lora_p_ctypes))
+        array = (llama.llama_adapter_lora_p_ctypes * len(adapters))(*adapters)
         scales = (ctypes.c_float * len(adapters))(*[scale] * len(adapters))
         if llama.llama_set_adapters_lora(self.pointer, array, len(adapters), scales):
             raise NativeError(LOG.error_text() or "the engine refused the adapters")

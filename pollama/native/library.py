@@ -68,7 +68,8 @@ LOG: Final = EngineLog()
 
 
 @llama.llama_log_callback  # type: ignore[untyped-decorator]
-def _receive(level: int, text: bytes, _data: Any) -> None:
+def log_receiver(level: int, text: bytes, _data: Any) -> None:
+    """Take log text from C code."""
     LOG.receive(level, text.decode("utf-8", "replace"))
 
 
@@ -82,5 +83,5 @@ def engine_version() -> str:
 def initialise() -> None:
     """Initialise llama.cpp once; afterwards its log goes to Python."""
     os.putenv("GGML_NO_BACKTRACE", "1")  # an abort would attach a debugger to the process and hang it
-    llama.llama_log_set(_receive, ctypes.c_void_p(0))
+    llama.llama_log_set(log_receiver, ctypes.c_void_p(0))
     llama.llama_backend_init()

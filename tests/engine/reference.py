@@ -34,6 +34,13 @@ class PlainLoop:
         """Decode ``tokens`` and return the logits of what follows; valid until the next call."""
         array = (ctypes.c_int32 * len(tokens))(*tokens)
         assert llama.llama_decode(self.context, llama.llama_batch_get_one(array, len(tokens))) == 0
+        return self._last_logits()
+
+    def most_likely(self) -> int:
+        """Return the most likely token after what was decoded last."""
+        return int(np.argmax(self._last_logits()))
+
+    def _last_logits(self) -> NDArray[np.float32]:
         return np.ctypeslib.as_array(llama.llama_get_logits_ith(self.context, -1), (self._width,))
 
     def shortfall(self, prompt: list[int], tokens: list[int]) -> float:

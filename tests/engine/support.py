@@ -97,8 +97,9 @@ class HandLoop:
         self._context = self._loaded.memory
         vocabulary = self._loaded.model.vocabulary
         length = self._loaded.info.context_length
-        self.loop = Loop(self._context, parallel=self._loaded.info.sequences, window=self._loaded.window)
-        self._preparer = Preparer(vocabulary, context=length, window=self._loaded.window)
+        window, projector = self._loaded.window, self._loaded.projector
+        self.loop = Loop(self._context, parallel=self._loaded.info.sequences, window=window, projector=projector)
+        self._preparer = Preparer(vocabulary, context=length, window=window, projector=projector)
         self.vocabulary = vocabulary
         self._tickets = 0
 
@@ -129,5 +130,7 @@ class HandLoop:
     def close(self) -> None:
         """Free everything."""
         self.loop.close()
+        if self._loaded.projector is not None:
+            self._loaded.projector.close()
         self._context.close()
         self._loaded.model.close()

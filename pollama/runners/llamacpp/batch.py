@@ -15,11 +15,13 @@ class Demand:
     """What one sequence still has to compute: ``pending`` rows, in KV slot ``slot``.
 
     ``decoding``: it has produced a token already (a preempted one that is being recomputed has several rows pending).
+    ``last``: no media follow these rows, so the next token can be sampled behind them.
     """
 
     slot: int
     pending: int
     decoding: bool = False
+    last: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +58,7 @@ def _prefill(demands: Iterable[Demand], room: int) -> list[Chunk]:
         count = min(demand.pending, room)
         if count <= 0:
             continue
-        chunks.append(Chunk(demand.slot, count, output=count == demand.pending))
+        chunks.append(Chunk(demand.slot, count, output=demand.last and count == demand.pending))
         room -= count
     return chunks
 

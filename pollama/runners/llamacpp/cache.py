@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 @dataclass(slots=True, eq=False)
 class Slot:
-    """One sequence id of the engine. ``tokens`` are in its memory, one per position.
+    """One sequence id of the engine. ``tokens`` are in its memory, one per position (negative: media).
 
     Tokens behind ``pure`` were computed before earlier ones left the context (a shift); they serve the sequence itself
     but no other. ``last_use`` orders idle slots by age; ``running``: a sequence owns it.
@@ -51,10 +51,9 @@ def best_donor(slots: Iterable[Slot], tokens: Sequence[int], *, whole: bool = Fa
 
     ``whole``: only idle slots whose memory is used completely (memory that cannot drop a part). Idle slots win ties.
     """
-    limit = tokens[: len(tokens) - 1]
     best: Donor | None = None
     for slot in slots:
-        length = _usable_length(slot, limit)
+        length = _usable_length(slot, tokens)
         if whole and (slot.running or length != len(slot.tokens)):
             continue
         if length > 0 and (best is None or _rank(slot, length) > _rank(best.slot, best.length)):
@@ -67,10 +66,17 @@ def _usable_length(slot: Slot, tokens: Sequence[int]) -> int:
 
     Behind a shift that is nothing, or all of an idle slot: then a sequence that moved here goes on.
     """
-    length = common_prefix(slot.tokens, tokens)
+    length = _before_media(tokens, min(common_prefix(slot.tokens, tokens), len(tokens) - 1))
     if slot.pure is None or (length == len(slot.tokens) and not slot.running):
         return length
     return min(length, slot.pure)
+
+
+def _before_media(tokens: Sequence[int], length: int) -> int:
+    """Return ``length``, or less so that it does not end within an image (a run of one negative number)."""
+    while 0 < length < len(tokens) and tokens[length - 1] == tokens[length] < 0:
+        length -= 1
+    return length
 
 
 def _rank(slot: Slot, length: int) -> tuple[int, bool, int]:

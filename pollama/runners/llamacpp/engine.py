@@ -56,7 +56,12 @@ class Engine:
         self.info: RunnerInfo = loaded.info
         self._embedder = loaded.memory if isinstance(loaded.memory, Embedder) else None
         self._loop = _loop(loaded)
-        self._preparer = Preparer(self._vocabulary, context=loaded.info.context_length, window=loaded.window)
+        self._preparer = Preparer(
+            self._vocabulary,
+            context=loaded.info.context_length,
+            window=loaded.window,
+            projector=loaded.projector,
+        )
         self._preparing = concurrent.futures.ThreadPoolExecutor(1, "prepare")
         self._commands: queue.SimpleQueue[Command | None] = queue.SimpleQueue()
         self._numbers = itertools.count(1)
@@ -90,6 +95,8 @@ class Engine:
             self._loop.close()
         if self._embedder is not None:
             self._embedder.close()
+        if self._loaded.projector is not None:
+            self._loaded.projector.close()
         self._loaded.memory.close()
         self._loaded.model.close()
 
@@ -264,7 +271,7 @@ class Engine:
 def _loop(loaded: Loaded) -> Loop | None:
     if isinstance(loaded.memory, Embedder):
         return None
-    return Loop(loaded.memory, parallel=loaded.info.sequences, window=loaded.window)
+    return Loop(loaded.memory, parallel=loaded.info.sequences, window=loaded.window, projector=loaded.projector)
 
 
 def _carry_out(work: Callable[[], T], done: concurrent.futures.Future[T]) -> None:

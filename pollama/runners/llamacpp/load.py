@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from pollama.errors import LoadError, WeightsError
@@ -14,6 +14,7 @@ from pollama.native.context import KV_TYPES, Context, ContextSettings
 from pollama.native.errors import NativeError
 from pollama.native.library import LOG, engine_version
 from pollama.native.lora import load_adapters
+from pollama.native.media import Projector
 from pollama.native.model import Model, Placement
 from pollama.runners.llamacpp.embed import Embedder
 from pollama.types.generation import BufferUse, RunnerInfo
@@ -40,6 +41,7 @@ class Loaded:
     model: Model
     memory: Context | Embedder
     adapters: Sequence[Any]
+    projector: Projector | None
     window: int
     info: RunnerInfo
 
@@ -53,13 +55,22 @@ def load(spec: LoadSpec, on_progress: Callable[[float], None]) -> Loaded:
         try:
             adapters = load_adapters(model, spec.adapters)
             memory = _memory(spec, model, adapters)
+            projector = _projector(spec, model)
         except NativeError as error:
             model.close()
             raise LoadError(f"{spec.weights.name}: {error}") from error
     seconds = time.monotonic() - started
     context = memory.context if isinstance(memory, Embedder) else memory
     info = _info(spec, model, context, read_report(lines), seconds)
-    return Loaded(model=model, memory=memory, adapters=adapters, window=window_of(spec), info=info)
+    if projector is not None:
+        info = replace(info, vision=projector.vision, audio=projector.audio)
+    return Loaded(model=model, memory=memory, adapters=adapters, projector=projector, window=window_of(spec), info=info)
+
+
+def _projector(spec: LoadSpec, model: Model) -> Projector | None:
+    if not spec.projectors:
+        return None
+    return Projector(model, spec.projectors[0], threads=threads_of(spec), largest_pass=spec.plan.batch)
 
 
 def _memory(spec: LoadSpec, model: Model, adapters: Sequence[Any]) -> Context | Embedder:

@@ -20,7 +20,8 @@ from pollama.errors import GenerationError
 from pollama.native.batch import Batch
 from pollama.native.context import Context
 from pollama.native.errors import DecodeError, NativeError, NoRoomError
-from pollama.runners.llamacpp.batch import Chunk, Demand, PrefillBudget, plan_step
+from pollama.native.media import Projector
+from pollama.runners.llamacpp.batch import Chunk, PrefillBudget, plan_step
 from pollama.runners.llamacpp.cache import Slot
 from pollama.runners.llamacpp.memory import KvMemory
 from pollama.runners.llamacpp.sampling import score
@@ -40,8 +41,17 @@ _ATTEMPTS = 2
 class Loop:
     """Sequences over one context. ``parallel`` run at once, each up to ``window`` positions."""
 
-    def __init__(self, context: Context, *, parallel: int, window: int, sampling_threads: int = 1) -> None:
+    def __init__(
+        self,
+        context: Context,
+        *,
+        parallel: int,
+        window: int,
+        projector: Projector | None = None,
+        sampling_threads: int = 1,
+    ) -> None:
         self._context = context
+        self._projector = projector
         self._vocabulary = context.model.vocabulary
         self._window = window
         self._parallel = parallel
@@ -106,6 +116,12 @@ class Loop:
         self._close_gap()
         for sequence in self._running:
             self._shift_if_full(sequence)
+        try:
+            self._decode_medium()
+        except NoRoomError:
+            return self._make_room()
+        except DecodeError as error:
+            return self._recover([sequence for sequence in self._running if sequence.media_due], error)
         chunks = self._plan()
         if not chunks:
             return []
@@ -115,7 +131,7 @@ class Loop:
         except NoRoomError:
             return self._make_room()
         except DecodeError as error:
-            return self._recover(chunks, error)
+            return self._recover(self._sequences_of(chunks), error)
         events = self._sample(rows)
         self._learn(chunks, time.monotonic() - started)
         return events
@@ -174,10 +190,19 @@ class Loop:
 
     # -- one batch ----------------------------------------------------------------------------------
 
+    def _decode_medium(self) -> None:
+        """Put the next image or audio into memory, one per step and in a decode of its own."""
+        for sequence in self._running:
+            chunk = sequence.media_due
+            if chunk is not None and self._projector is not None:
+                slot = sequence.running_slot
+                self._projector.decode(self._context, chunk, slot.index, len(slot.tokens))
+                self.memory.settled()
+                self.memory.extend(slot, [chunk.placeholder] * chunk.positions)
+                return
+
     def _plan(self) -> list[Chunk]:
-        demands = [
-            Demand(sequence.running_slot.index, sequence.pending, sequence.generated > 0) for sequence in self._running
-        ]
+        demands = [sequence.demand() for sequence in self._running]
         return plan_step(demands, capacity=self._batch.capacity, prefill_budget=self._budget.rows())
 
     def _decode(self, chunks: Iterable[Chunk]) -> list[tuple[Sequence, int]]:
@@ -302,11 +327,14 @@ class Loop:
         self._blocked = True
         self.counters.preemptions += 1
 
-    def _recover(self, chunks: list[Chunk], error: DecodeError) -> list[Event]:
-        """After a failed decode: go on from what the engine kept; a sequence that fails again ends."""
+    def _sequences_of(self, chunks: list[Chunk]) -> list[Sequence]:
         slots = {chunk.slot for chunk in chunks}
+        return [sequence for sequence in self._running if sequence.running_slot.index in slots]
+
+    def _recover(self, sequences: list[Sequence], error: DecodeError) -> list[Event]:
+        """After a failed decode: go on from what the engine kept; a sequence that fails again ends."""
         events: list[Event] = []
-        for sequence in [running for running in self._running if running.running_slot.index in slots]:
+        for sequence in sequences:
             sequence.failures += 1
             self.memory.resynchronise(sequence.running_slot)
             if sequence.failures >= _ATTEMPTS:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
+from pollama.native.media import MediaChunk
+from pollama.runners.llamacpp.batch import Demand
 from pollama.runners.llamacpp.cache import Slot
 from pollama.runners.llamacpp.sampling import TokenChooser
 from pollama.runners.llamacpp.shift import ShiftRule
@@ -24,6 +27,7 @@ class Limits:
 class Sequence:
     """``tokens``: the prompt and what was generated, one per position; all but the last are or will be in ``slot``.
 
+    ``media`` are images and audio by the position where they begin; their positions hold placeholders in ``tokens``.
     ``generated`` includes what an earlier run produced. ``cached`` counts prompt tokens that came from the prefix
     cache; ``saved`` is the memory of a preempted sequence.
     Times are of the monotonic clock, in seconds.
@@ -35,6 +39,7 @@ class Sequence:
     shift_rule: ShiftRule
     chooser: TokenChooser
     prompt_length: int
+    media: Mapping[int, MediaChunk] = field(default_factory=dict)
     alternatives: int | None = None
     generated: int = 0
     cached: int = 0
@@ -54,8 +59,20 @@ class Sequence:
 
     @property
     def pending(self) -> int:
-        """Tokens that are not yet in memory."""
+        """Tokens that are not yet in memory, media included."""
         return len(self.tokens) - len(self.running_slot.tokens)
+
+    @property
+    def media_due(self) -> MediaChunk | None:
+        """The image or audio that has to go into memory next, if one has."""
+        return self.media.get(len(self.running_slot.tokens))
+
+    def demand(self) -> Demand:
+        """Return what has to be computed up to the next medium or the end."""
+        computed = len(self.running_slot.tokens)
+        end = min((start for start in self.media if start >= computed), default=len(self.tokens))
+        last = end == len(self.tokens)
+        return Demand(self.running_slot.index, end - computed, decoding=self.generated > 0, last=last)
 
     def admitted(self, slot: Slot) -> None:
         """Begin (or go on) in ``slot``."""

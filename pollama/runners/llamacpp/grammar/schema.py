@@ -28,6 +28,7 @@ _OF_TYPE: Final = {
     "string": ("minLength", "maxLength", "pattern", "format"),
     "number": ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"),
 }
+_DEEPEST: Final = 64
 _COMMA: Final = ' "," space '
 _TYPES: Final = ("object", "array", "string", "number", "integer", "boolean", "null")
 
@@ -39,6 +40,7 @@ class SchemaCompiler:
         self._root = schema
         self._book = RuleBook()
         self._references: dict[str, str] = {}
+        self._depth = 0
         self._book.primitive("space")
 
     def grammar(self) -> str:
@@ -54,7 +56,12 @@ class SchemaCompiler:
         for keyword in _UNSUPPORTED:
             if keyword in schema:
                 raise _refusal(place, f"{keyword!r} is not supported")
-        return self._compiler(schema, place)(schema, place)
+        if self._depth == _DEEPEST:
+            raise _refusal(place, "the schema is nested too deeply")
+        self._depth += 1
+        rule = self._compiler(schema, place)(schema, place)
+        self._depth -= 1
+        return rule
 
     def _compiler(self, schema: Mapping[str, Json], place: str) -> Callable[[Mapping[str, Json], str], str]:
         if "$ref" in schema:

@@ -1,0 +1,198 @@
+"""Structured output validates; what no grammar can enforce is refused by name."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pollama.errors import FormatError, GenerationError
+from pollama.native.model import Model, Placement
+from pollama.native.sampler import Grammar
+from pollama.runners.llamacpp.grammar import grammar_of
+from pollama.types.generation import GenerateJob, Sampling
+from tests.engine.conftest import OpenEngine
+from tests.engine.support import answer, answers, greedy, spec_of
+
+COLOR = {
+    "type": "object",
+    "properties": {"color": {"type": "string", "enum": ["red", "green"]}, "ok": {"type": "boolean"}},
+    "required": ["color", "ok"],
+}
+LIST = {
+    "$defs": {
+        "node": {
+            "type": "object",
+            "properties": {"v": {"type": "integer"}, "next": {"anyOf": [{"$ref": "#/$defs/node"}, {"type": "null"}]}},
+            "required": ["v", "next"],
+        }
+    },
+    "$ref": "#/$defs/node",
+}
+SCHEMAS: list[Any] = [
+    COLOR,
+    LIST,
+    {"type": "object", "properties": {"a": {"type": "integer"}, "b": {"type": "null"}, "c": {}}, "required": ["b"]},
+    {"type": "object", "properties": {"ab": {"type": "integer"}}, "additionalProperties": {"type": "boolean"}},
+    {"type": "object", "properties": {"at": {"type": "string", "format": "date-time"}}, "required": ["at"]},
+    {"type": "array", "items": {"type": "integer", "minimum": -12, "maximum": 1305}, "minItems": 2, "maxItems": 4},
+    {"type": "array", "prefixItems": [{"type": "integer"}, {"type": "boolean"}], "minItems": 2, "items": False},
+    {"type": "number", "exclusiveMinimum": 0, "maximum": 1},
+    {"type": "string", "minLength": 2, "maxLength": 6},
+    {"type": "string", "pattern": "^[a-c]{2,5}-(\\d+|x)$"},
+    {"type": ["integer", "null"]},
+    {"const": {"a": [1, "x\n\""]}},
+    {"enum": ["a", 1, None]},
+    {"allOf": [{"$ref": "#/$defs/x"}, {"properties": {"y": {"type": "boolean"}}, "required": ["y"]}],
+     "$defs": {"x": {"type": "object", "properties": {"x": {"type": "integer"}}, "required": ["x"]}}},
+    {"type": "object", "anyOf": [{"properties": {"a": {"type": "integer"}}, "required": ["a"]},
+                                 {"properties": {"b": {"type": "integer"}}, "required": ["b"]}]},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("schema", SCHEMAS, ids=lambda schema: json.dumps(schema)[:40])
+async def test_answers_validate(schema: Any, probe_model: Path, open_engine: OpenEngine) -> None:
+    engine = open_engine(spec_of(probe_model, sequences=8, context=1024))
+    hot = Sampling(temperature=2.0, top_k=0, top_p=1.0)
+    jobs = [
+        GenerateJob(prompt="please json", format=schema, max_tokens=400, sampling=replace(hot, seed=seed))
+        for seed in range(8)
+    ]
+    complete = [got for got in await answers(engine, jobs) if got.end.reason == "stop"]
+    assert complete
+    for got in complete:
+        jsonschema.validate(json.loads(got.text), schema, format_checker=jsonschema.FormatChecker())
+
+
+async def test_json_without_a_schema_is_an_object(probe_model: Path, open_engine: OpenEngine) -> None:
+    engine = open_engine(spec_of(probe_model))
+    wild = GenerateJob(prompt="tell me", format="json", max_tokens=200, sampling=Sampling(seed=2, temperature=0.7))
+    assert isinstance(json.loads((await answer(engine, wild)).text), dict)
+    assert (await answer(engine, greedy("please json", format="json"))).text == '{"answer": 42}'
+
+
+async def test_the_model_chooses_within_the_grammar(probe_model: Path, open_engine: OpenEngine) -> None:
+    got = await answer(open_engine(spec_of(probe_model)), greedy("please count", format=COLOR))
+    assert got.text == '{"color": "red","ok": false }'
+    assert got.end.generated_tokens == 23
+
+
+async def test_a_grammar_is_followed_and_ends_the_answer(probe_model: Path, open_engine: OpenEngine) -> None:
+    engine = open_engine(spec_of(probe_model))
+    got = await answer(engine, greedy("please count", grammar='root ::= " one" " three" [0-9]{2}'))
+    assert got.text.startswith(" one three")
+    assert len(got.text) == len(" one three") + 2
+    assert got.end.reason == "stop"
+    with pytest.raises(GenerationError, match="failed to parse grammar") as refusal:
+        await answer(engine, greedy("x", grammar="root ::= ("))
+    assert refusal.value.status == 400
+
+
+@pytest.mark.parametrize(
+    ("schema", "reason"),
+    [
+        ({"type": "nonsense"}, "unknown type 'nonsense'"),
+        ({"type": "array", "uniqueItems": True}, "'uniqueItems'"),
+        ({"type": "number", "multipleOf": 2}, "'multipleOf'"),
+        ({"properties": {"a": {"not": {}}}}, "answer-a: 'not' is not supported"),
+        ({"type": "object", "minProperties": 1}, "'minProperties'"),
+        ({"type": "object", "patternProperties": {}}, "'patternProperties'"),
+        ({"type": "string", "pattern": "^(?=a)$"}, "'pattern' has a look-around"),
+        ({"type": "string", "pattern": "a", "maxLength": 3}, "'pattern' together with a length"),
+        ({"type": "number", "minimum": 0.5}, "'minimum' must be a whole number"),
+        ({"type": "integer", "minimum": 5, "maximum": 4}, "no integer lies"),
+        ({"$ref": "#/$defs/x"}, "points nowhere"),
+        ({"$ref": "http://example.com"}, "does not point into the schema"),
+        ({"allOf": [{"$ref": "#"}]}, "nested too deeply"),
+        ({"enum": []}, "'enum' must be a list"),
+        ({"properties": []}, "'properties' must be an object"),
+        ({"type": "string", "maxLength": "3"}, "'maxLength' must be a count"),
+        ({"items": False}, "a schema must be"),
+    ],
+)
+def test_what_cannot_be_enforced_is_refused_by_name(schema: Any, reason: str) -> None:
+    with pytest.raises(GenerationError, match=reason) as refusal:
+        grammar_of(schema)
+    assert refusal.value.status == 400
+
+
+@pytest.mark.parametrize("wanted", ["xml", True, 5, ["json"]])
+def test_other_formats_are_refused(wanted: Any) -> None:
+    with pytest.raises(FormatError, match="invalid format"):
+        grammar_of(wanted)
+
+
+@pytest.fixture(scope="module")
+def probe(probe_model: Path) -> Iterator[Model]:
+    """The loaded probe model, for its byte tokens."""
+    model = Model(probe_model, Placement(devices=[]), lambda share: None)
+    yield model
+    model.close()
+
+
+def accepts(model: Model, grammar_text: str, text: str) -> bool:
+    """Tell whether a grammar derives exactly ``text``, byte by byte."""
+    grammar = Grammar(model.vocabulary, grammar_text)
+    try:
+        for byte in text.encode():
+            token = 3 + byte
+            if not grammar.allows(token):
+                return False
+            grammar.accept(token)
+        return grammar.allows(model.vocabulary.eos)
+    finally:
+        grammar.close()
+
+
+bounds = st.one_of(st.none(), st.integers(-2500, 2500))
+
+
+@given(low=bounds, high=bounds, value=st.integers(-30_000, 30_000))
+def test_integers_are_held_within_their_bounds(probe: Model, low: int | None, high: int | None, value: int) -> None:
+    if low is not None and high is not None and low > high:
+        low, high = high, low
+    schema = {
+        "type": "integer",
+        **{key: bound for key, bound in (("minimum", low), ("maximum", high)) if bound is not None},
+    }
+    inside = (low is None or low <= value) and (high is None or value <= high)
+    assert accepts(probe, grammar_of(schema), str(value)) == inside
+
+
+@given(
+    low=bounds,
+    high=bounds,
+    exclusive=st.tuples(st.booleans(), st.booleans()),
+    whole=st.integers(-2600, 2600),
+    fraction=st.sampled_from(["", ".0", ".5", ".25", ".999", ".001"]),
+)
+def test_numbers_are_held_within_their_bounds(
+    probe: Model, *, low: int | None, high: int | None, exclusive: tuple[bool, bool], whole: int, fraction: str
+) -> None:
+    if low is not None and high is not None and low >= high:
+        low, high = high, low + 1
+    schema: dict[str, Any] = {"type": "number"}
+    if low is not None:
+        schema["exclusiveMinimum" if exclusive[0] else "minimum"] = low
+    if high is not None:
+        schema["exclusiveMaximum" if exclusive[1] else "maximum"] = high
+    text = f"{whole}{fraction}"
+    assert accepts(probe, grammar_of(schema), text) == jsonschema.Draft202012Validator(schema).is_valid(float(text))
+
+
+@given(
+    st.sampled_from(["^a+b?$", "^(ab|c)*$", "[x-z]{2}", "^\\w+\\.\\d$", "^[^a]$", "^a.c$", "^$"]),
+    st.text("abcxyz.1", max_size=5),
+)
+def test_patterns_mean_what_they_mean_elsewhere(probe: Model, pattern: str, text: str) -> None:
+    schema = {"type": "string", "pattern": pattern}
+    assert accepts(probe, grammar_of(schema), json.dumps(text)) == jsonschema.Draft202012Validator(schema).is_valid(
+        text
+    )

@@ -1,0 +1,132 @@
+"""Images: encoded off the loop, decoded in it, cached like text."""
+
+from __future__ import annotations
+
+import ctypes
+from pathlib import Path
+from typing import Any
+
+import llama_cpp.mtmd_cpp as typed_mtmd
+import pytest
+
+from pollama.errors import GenerationError, LoadError, PromptTooLongError
+from pollama.runners.llamacpp.engine import Engine
+from pollama.types.generation import GenerateJob
+from tests.engine.conftest import OpenEngine, OpenLoop, RandomModel
+from tests.engine.projector import POSITIONS, png, write_projector
+from tests.engine.reference import llama, plain_loop
+from tests.engine.support import GREEDY, answer, answers, spec_of
+
+mtmd: Any = typed_mtmd
+RED, GREEN = png(255, 0, 0), png(0, 255, 0)
+
+
+@pytest.fixture(scope="session")
+def seeing_model(random_model: RandomModel, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A model and its projector."""
+    model = random_model("llama")
+    return model, write_projector(tmp_path_factory.mktemp("projector") / "mmproj.gguf", 64)
+
+
+def describe(*images: bytes, prompt: str = "", max_tokens: int = 12) -> GenerateJob:
+    text = prompt or "look " + " and ".join("[image]" for _ in images) + " now"
+    return GenerateJob(prompt=text, media=list(images), media_marker="[image]", max_tokens=max_tokens, sampling=GREEDY)
+
+
+def reference(model: Path, projector: Path, images: list[bytes], count: int) -> list[int]:
+    """Generate with mtmd's own evaluation."""
+    with plain_loop(model) as loop:
+        handle = llama.llama_get_model(loop.context)
+        context = mtmd.mtmd_init_from_file(str(projector).encode(), handle, mtmd.mtmd_context_params_default())
+        bitmaps = [
+            mtmd.mtmd_helper_bitmap_init_from_buf(context, (ctypes.c_uint8 * len(image))(*image), len(image), False)
+            for image in images
+        ]
+        marker = mtmd.mtmd_default_marker()
+        prompt = b"look " + b" and ".join([marker] * len(images)) + b" now"
+        text = mtmd.mtmd_input_text(text=prompt, text_len=len(prompt), add_special=True, parse_special=True)
+        chunks = mtmd.mtmd_input_chunks_init()
+        array = (ctypes.c_void_p * len(bitmaps))(*bitmaps)
+        assert mtmd.mtmd_tokenize(context, chunks, ctypes.byref(text), array, len(bitmaps)) == 0
+        end = ctypes.c_int32()
+        assert mtmd.mtmd_helper_eval_chunks(context, loop.context, chunks, 0, 0, 512, True, ctypes.byref(end)) == 0
+        token = loop.most_likely()
+        produced = [token]
+        while len(produced) < count:
+            produced.append(loop.feed([produced[-1]]))
+        mtmd.mtmd_input_chunks_free(chunks)
+        for bitmap in bitmaps:
+            mtmd.mtmd_bitmap_free(bitmap)
+        mtmd.mtmd_free(context)
+        return produced
+
+
+@pytest.mark.parametrize("images", [[RED], [GREEN, RED]], ids=["one", "two"])
+@pytest.mark.parametrize("shared", [True, False])
+async def test_an_image_is_seen_as_mtmd_sees_it(
+    seeing_model: tuple[Path, Path], open_engine: OpenEngine, images: list[bytes], *, shared: bool
+) -> None:
+    model, projector = seeing_model
+    engine = open_engine(spec_of(model, projectors=(projector,), shared=shared))
+    got = await answer(engine, describe(*images))
+    assert got.tokens == reference(model, projector, images, 12)
+    assert (engine.info.vision, engine.info.audio) == (True, False)
+
+
+async def test_a_known_image_is_not_decoded_again(seeing_model: tuple[Path, Path], open_engine: OpenEngine) -> None:
+    model, projector = seeing_model
+    engine = open_engine(spec_of(model, projectors=(projector,)))
+    cold = await answer(engine, describe(RED))
+    hot = await answer(engine, describe(RED))
+    other = await answer(engine, describe(GREEN))
+    text_before = len(engine.tokenize("look ", add_special=True, parse_special=True))
+    assert hot.end.cached_tokens == hot.end.prompt_tokens - 1
+    assert other.end.cached_tokens == text_before
+    assert cold.tokens == hot.tokens
+    assert cold.end.prompt_tokens == text_before + POSITIONS + len(
+        engine.tokenize(" now", add_special=False, parse_special=True)
+    )
+
+
+def test_images_do_not_stop_those_who_produce(seeing_model: tuple[Path, Path], open_loop: OpenLoop) -> None:
+    model, projector = seeing_model
+    hand = open_loop(spec_of(model, projectors=(projector,)))
+    stream = hand.add(GenerateJob(tokens=list(range(10, 20)), max_tokens=40, sampling=GREEDY))
+    hand.step()
+    seeing = hand.add(describe(RED, GREEN, RED))
+    while not seeing.generated:
+        before = stream.generated
+        hand.step()
+        assert stream.generated == before + 1
+
+
+async def test_images_survive_preemption(seeing_model: tuple[Path, Path], open_engine: OpenEngine) -> None:
+    model, projector = seeing_model
+    engine = open_engine(spec_of(model, context=256, cells=256, projectors=(projector,)))
+    jobs = [describe(image, max_tokens=70) for image in (RED, GREEN, png(0, 0, 255), png(9, 9, 9))]
+    alone = open_engine(spec_of(model, sequences=1, context=256, projectors=(projector,)))
+    for job, got in zip(jobs, await answers(engine, jobs), strict=True):
+        assert got.tokens == (await answer(alone, job)).tokens
+
+
+async def test_bad_media_are_refused(
+    seeing_model: tuple[Path, Path], probe_model: Path, open_engine: OpenEngine
+) -> None:
+    model, projector = seeing_model
+    engine = open_engine(spec_of(model, context=256, projectors=(projector,)))
+    with pytest.raises(GenerationError, match="Failed to load image or audio file") as refusal:
+        await answer(engine, describe(b"not an image"))
+    assert refusal.value.status == 400
+    with pytest.raises(GenerationError, match="0 places for 1 images"):
+        await answer(engine, describe(RED, prompt="no marker"))
+    with pytest.raises(GenerationError, match="takes no images"):
+        await answer(open_engine(spec_of(probe_model)), describe(RED))
+    with pytest.raises(PromptTooLongError, match="exceeds the available context size"):
+        await answer(engine, describe(RED, prompt="look [image] " + "word " * 300))
+
+
+def test_a_damaged_projector_is_named(probe_model: Path, tmp_path: Path) -> None:
+    projector = tmp_path / "broken.gguf"
+    projector.write_bytes(b"GGUF but not really")
+    with pytest.raises(LoadError, match=r"projector broken\.gguf: "):
+        Engine.load(spec_of(probe_model, projectors=(projector,)), lambda share: None)
