@@ -21,6 +21,7 @@ from pollama.types.address import DEFAULT_HOST, ServerAddress
 from pollama.types.json import Json
 
 _ARCHITECTURES: Final = {"x86_64": "amd64", "AMD64": "amd64", "aarch64": "arm64"}
+_READ_BYTES: Final = 1 << 16
 
 
 def user_agent() -> str:
@@ -120,10 +121,16 @@ def _is_local(address: ServerAddress) -> bool:
 
 
 def _lines(response: HTTPResponse) -> Iterator[bytes]:
+    """Yield the lines of an answer as they arrive. Raises CliError when the connection breaks before its end."""
+    rest = b""
     try:
-        yield from response
+        while piece := response.read1(_READ_BYTES):
+            *lines, rest = (rest + piece).split(b"\n")
+            yield from filter(None, lines)
     except (OSError, HTTPException) as error:
         raise CliError("the server closed the connection before the answer was complete") from error
+    if rest:
+        yield rest
 
 
 def _record(line: bytes) -> Json:
@@ -149,11 +156,13 @@ def _failure(content: bytes, status: int, status_line: str, *, streamed: bool) -
     try:
         record = json.loads(content)
     except ValueError:
-        record = {"error": content.decode("utf-8", "replace")}
-    text = record.get("error", "") if isinstance(record, dict) else content.decode("utf-8", "replace")
+        record = None
+    if not isinstance(record, dict):
+        record = {"error": content.decode("utf-8", "replace").rstrip("\n")}
+    text = record.get("error", "")
     if status == 401:
         unhandled = status_line if streamed else "something went wrong, please see the ollama server logs for details"
-        return NotSignedInError(unhandled, record.get("signin_url", "") if isinstance(record, dict) else "")
+        return NotSignedInError(unhandled, record.get("signin_url", ""))
     if not streamed:
         return ApiError(text or status_line, status)
     return ApiError(f"{status_line}: {text}" if text else status_line, status)

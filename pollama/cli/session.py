@@ -9,7 +9,7 @@ from typing import Final, TypeAlias
 
 from pollama.cli.answer import AnswerView, print_statistics
 from pollama.cli.client import Client
-from pollama.cli.errors import CliError
+from pollama.cli.errors import ApiError, CliError
 from pollama.cli.media import attach, takes_media
 from pollama.cli.progress import Progress, Spinner
 from pollama.types.human import format_duration, parse_duration
@@ -120,12 +120,16 @@ class Session:
     def chat(self, message: Json) -> None:
         """Print the answer to a message and note both; when the user interrupts, the answer is not noted.
 
-        Raises KeyboardInterrupt then, and ApiError when the server fails.
+        Raises KeyboardInterrupt then, and ApiError when the server fails; the message is not noted then either.
         """
         self.messages.append(message)
-        with self._view() as view:
-            request = self._request(messages=self.messages, options=self.options)
-            last = self._follow(view, "/api/chat", request)
+        try:
+            with self._view() as view:
+                request = self._request(messages=self.messages, options=self.options)
+                last = self._follow(view, "/api/chat", request)
+        except ApiError:
+            self.messages.pop()
+            raise
         print("\n", flush=True)
         answer = {"role": "assistant", "content": view.text}
         self.messages.append(answer | ({"thinking": view.thinking} if view.thinking else {}))

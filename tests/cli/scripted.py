@@ -7,9 +7,11 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Self
+from typing import Literal, Self, TypeAlias
 
 from pollama.types.json import Json
+
+Ending: TypeAlias = Literal["complete", "endless", "broken"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,11 +26,14 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A status and the records of a body; an endless one goes on, in silence, until the client leaves."""
+    """A status, the records of a body, and how it ends.
+
+    An endless one goes on, in silence, until the client leaves; a broken one ends with the connection.
+    """
 
     status: int
     records: Sequence[Json]
-    endless: bool = False
+    ending: Ending = "complete"
 
 
 @dataclass(slots=True)
@@ -40,9 +45,9 @@ class Script:
     canceled: threading.Event = field(default_factory=threading.Event)
     """Set when a client has left an endless answer."""
 
-    def on(self, route: str, *records: Json, status: int = 200, endless: bool = False) -> Self:
+    def on(self, route: str, *records: Json, status: int = 200, ending: Ending = "complete") -> Self:
         """Add an answer; the last one of a route is given again and again."""
-        self.answers.setdefault(route, []).append(Answer(status, records, endless))
+        self.answers.setdefault(route, []).append(Answer(status, records, ending))
         return self
 
     def next_answer(self, route: str) -> Answer:
@@ -79,12 +84,17 @@ class _Handler(BaseHTTPRequestHandler):
         self.script.requests.append(Request(self.command, self.path, body, self.headers.get("User-Agent", "")))
         route = f"{self.command} {'/api/blobs/' if self.path.startswith('/api/blobs/') else self.path}"
         answer = self.script.next_answer(route)
-        content = "".join(f"{json.dumps(record)}\n" for record in answer.records).encode()
         self.send_response(answer.status)
-        self.send_header(*(("Connection", "close") if answer.endless else ("Content-Length", str(len(content)))))
+        self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
-        self.wfile.write(content)
-        if answer.endless:
+        for record in answer.records:
+            line = f"{json.dumps(record)}\n".encode()
+            self.wfile.write(b"%x\r\n%s\r\n" % (len(line), line))
+        if answer.ending == "complete":
+            self.wfile.write(b"0\r\n\r\n")
+            return
+        self.close_connection = True
+        if answer.ending == "endless":
             self.connection.recv(1)
             self.script.canceled.set()
 

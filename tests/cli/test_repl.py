@@ -149,7 +149,7 @@ def test_a_pasted_text_is_one_message(terminal: Terminal, script: Script) -> Non
 
 def test_an_interrupt_cancels_only_the_answer(server: ScriptedServer, home: Path, script: Script) -> None:
     script.on("POST /api/show", DESCRIPTION).on("POST /api/generate", LOADED)
-    script.on("POST /api/chat", reply("Once upon")[0], endless=True).on("POST /api/chat", *reply("Hi."))
+    script.on("POST /api/chat", reply("Once upon")[0], ending="endless").on("POST /api/chat", *reply("Hi."))
     with Terminal(server, home) as terminal:
         terminal.send("tell me\r")
         terminal.expect("Once upon")
@@ -282,6 +282,7 @@ def test_an_error_that_more_talk_cannot_mend_ends_the_conversation(
         terminal.send("hello\r")
         terminal.expect("Error: 500 Internal Server Error: boom")
         assert terminal.end() == 1
+    assert contents(script) == [["hello"], ["hello"]]
 
 
 def test_the_history_lasts_from_one_run_to_the_next(server: ScriptedServer, home: Path, ready: Script) -> None:

@@ -198,7 +198,7 @@ def test_a_path_of_no_file_stays_in_the_prompt() -> None:
 
 
 def test_an_interrupt_cancels_the_answer(server: ScriptedServer, script: Script, home: Path) -> None:
-    script.on("POST /api/show", shown()).on("POST /api/generate", piece("Once"), endless=True)
+    script.on("POST /api/show", shown()).on("POST /api/generate", piece("Once"), ending="endless")
     process = subprocess.Popen(
         [sys.executable, "-m", "pollama", "run", "m", "x"],
         stdin=subprocess.DEVNULL,

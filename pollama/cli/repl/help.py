@@ -82,12 +82,23 @@ def main_page(*, multimodal: bool) -> str:
 
 def topic_page(topic: str, *, multimodal: bool) -> str:
     """Return the answer to ``/? topic``."""
-    pages = {"set": SET, "/set": SET, "show": SHOW, "/show": SHOW}
-    if topic in pages:
-        return page("Available Commands:", pages[topic])
+    if topic in ("set", "/set"):
+        return set_page()
+    if topic in ("show", "/show"):
+        return show_page()
     if topic in ("shortcut", "shortcuts"):
         return page("Available keyboard shortcuts:", SHORTCUTS)
     return main_page(multimodal=multimodal)
+
+
+def set_page() -> str:
+    """Return the help of ``/set``."""
+    return page("Available Commands:", SET)
+
+
+def show_page() -> str:
+    """Return the help of ``/show``."""
+    return page("Available Commands:", SHOW)
 
 
 def parameter_page() -> str:

@@ -9,6 +9,7 @@ from pollama.cli.errors import ApiError, CliError
 from pollama.cli.media import attach, file_names
 from pollama.cli.repl.commands import SlashCommands
 from pollama.cli.repl.editor import PROMPT, LineEditor
+from pollama.cli.repl.settings import Settings
 from pollama.cli.session import Session
 from pollama.config import Config
 from pollama.types.json import Json
@@ -34,7 +35,8 @@ class _Conversation:
     def __init__(self, session: Session, editor: LineEditor) -> None:
         self._session = session
         self._editor = editor
-        self._commands = SlashCommands(session, editor.history)
+        self._settings = Settings(session, editor.history)
+        self._commands = SlashCommands(session, self._settings)
 
     def take_turn(self) -> bool:
         """Read an entry and do what it says; False when the user leaves."""
@@ -53,7 +55,7 @@ class _Conversation:
         if line.startswith('"""'):
             self._say(self._editor.read_block(line[3:]))
         elif line.startswith(system_block):
-            self._commands.set_system(self._editor.read_block(line[len(system_block) :]))
+            self._settings.set_system(self._editor.read_block(line[len(system_block) :]))
         elif line.startswith(("/bye", "/exit")):
             return False
         elif line and not self._commands.run(line):

@@ -1,0 +1,52 @@
+"""The connection to the server, when it is not a plain one."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.cli.conftest import Cli
+from tests.cli.scripted import Script, ScriptedServer
+
+
+def test_an_answer_that_breaks_off_is_an_error(cli: Cli, script: Script) -> None:
+    script.on("POST /api/pull", {"status": "pulling manifest"}, ending="broken")
+    outcome = cli("pull", "m")
+    assert outcome.status == 1
+    assert outcome.err.endswith("\nError: the server closed the connection before the answer was complete\n")
+
+
+def test_a_server_elsewhere_is_reached_through_the_proxy(
+    cli: Cli, script: Script, server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OLLAMA_HOST", "http://pollama.test:8080")
+    monkeypatch.setenv("http_proxy", f"http://{server.address}")
+    script.on("GET http://pollama.test:8080/api/tags", {"models": []})
+    assert cli("list").status == 0
+
+
+def test_a_server_on_this_machine_is_reached_without_the_proxy(
+    cli: Cli, script: Script, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+    script.on("GET /api/tags", {"models": []})
+    assert cli("list").status == 0
+
+
+def test_a_path_in_the_address_is_kept(
+    cli: Cli, script: Script, server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OLLAMA_HOST", f"http://{server.address}/behind/")
+    script.on("GET /behind/api/tags", {"models": []})
+    assert cli("list").status == 0
+
+
+def test_a_name_that_nobody_knows(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OLLAMA_HOST", "nobody.invalid")
+    assert cli("list").err == (
+        'Error: Head "http://nobody.invalid:11434/": dial tcp: lookup nobody.invalid: no such host\n'
+    )
+
+
+def test_a_body_that_is_no_object_is_the_message(cli: Cli, script: Script) -> None:
+    script.on("GET /api/tags", "not an object", status=502)
+    assert cli("list").err == 'Error: "not an object"\n'
