@@ -79,6 +79,15 @@ class BlobStore:
             return True  # another user's store that we may only read
         return True
 
+    def adopt(self, path: Path) -> Stored:
+        """Make a finished file below ``blobs/`` a blob. Raises StoreError."""
+        with store_errors(f"{path} cannot be made a blob"), path.open("rb") as file:
+            digest = f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
+            created = not self.touch(digest)
+            if created:
+                publish(path, file.fileno(), self.path(digest))
+        return Stored(digest, self.path(digest).stat().st_size, created)
+
     @contextmanager
     def writer(self) -> Iterator[BlobWriter]:
         """Begin a blob; unless it is committed, nothing of it stays."""
@@ -116,15 +125,9 @@ class BlobWriter:
         created = not self._store.touch(digest)
         if created:
             with store_errors(f"blob {target} cannot be written"):
-                self._publish(target)
+                self._file.flush()
+                publish(self._path, self._file.fileno(), target)
         return Stored(digest, self._size, created)
-
-    def _publish(self, target: Path) -> None:
-        self._file.flush()
-        os.fsync(self._file.fileno())
-        self._path.chmod(0o644)
-        self._path.replace(target)
-        sync_folder(target.parent)
 
     def discard(self) -> None:
         """Close and remove the temporary file, if it is still there."""
@@ -169,6 +172,14 @@ async def upload(store: BlobStore, digest: str) -> AsyncIterator[Upload]:
     store.path(digest)
     with store.writer() as writer:
         yield Upload(writer, digest)
+
+
+def publish(path: Path, descriptor: int, target: Path) -> None:
+    """Put the finished file ``path``, open as ``descriptor``, in its place: for ever, and for everybody to read."""
+    os.fsync(descriptor)
+    path.chmod(0o644)
+    path.replace(target)
+    sync_folder(target.parent)
 
 
 def sync_folder(folder: Path) -> None:

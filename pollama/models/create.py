@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+from contextlib import aclosing
 from dataclasses import replace
 from typing import Final
 
@@ -63,21 +64,23 @@ class Creation:
         self._parameters = dict(request.parameters)
         self._parts: list[Part] = []
 
-    async def run(self) -> AsyncIterator[Progress]:
+    async def run(self) -> AsyncGenerator[Progress, None]:
         """Carry the request out, one record after the other; the last is ``success``. Raises PollamaError."""
         target = names.parse(self._request.model)
         if not target.is_valid:
             raise InvalidNameError(self._request.model)
         info.stated(self._request.info)
-        async for step in self._gather():
-            yield step
+        for stage in (self._gather, self._quantize):
+            async with aclosing(stage()) as steps:
+                async for step in steps:
+                    yield step
         await asyncio.to_thread(self._finish, target)
         for part in self._parts:
             yield Progress(status=part.status)
         yield Progress(status="writing manifest")
         yield Progress(status="success")
 
-    async def _gather(self) -> AsyncIterator[Progress]:
+    async def _gather(self) -> AsyncGenerator[Progress, None]:
         request = self._request
         source = names.parse_reference(request.source) if request.source else Reference("")
         if request.remote_host or source.source == "cloud":
@@ -105,7 +108,7 @@ class Creation:
         remote_host = remote_url(host) if host else _CLOUD_HOST
         self._config = replace(self._config, remote_host=remote_host, remote_model=model)
 
-    async def _inherit(self, source: Reference) -> AsyncIterator[Progress]:
+    async def _inherit(self, source: Reference) -> AsyncGenerator[Progress, None]:
         name = names.parse(source.base)
         if not name.is_valid:
             raise InvalidNameError(self._request.source)
@@ -132,7 +135,7 @@ class Creation:
         )
         self._parts += [existing_layer(layer, name.short, self._blobs) for layer in base.layers or ()]
 
-    async def _import(self, files: dict[str, str]) -> AsyncIterator[Progress]:
+    async def _import(self, files: dict[str, str]) -> AsyncGenerator[Progress, None]:
         async for step in self._read_files(files):
             yield step
         if any(part.header and is_text_model(part.header) for part in self._parts):
@@ -140,7 +143,7 @@ class Creation:
         if not self._request.template:
             await asyncio.to_thread(self._detect_templates)
 
-    async def _read_files(self, files: dict[str, str]) -> AsyncIterator[Progress]:
+    async def _read_files(self, files: dict[str, str]) -> AsyncGenerator[Progress, None]:
         if not any(name.endswith(".gguf") for name in files):
             await asyncio.to_thread(check_format, files, self._blobs)
         parts: dict[str, Part] = {}
@@ -149,7 +152,7 @@ class Creation:
             parts[name] = await asyncio.to_thread(read_gguf, name, digest, self._blobs)
         self._parts += await asyncio.to_thread(joined, parts, self._blobs)
 
-    async def _add_adapters(self, files: dict[str, str]) -> AsyncIterator[Progress]:
+    async def _add_adapters(self, files: dict[str, str]) -> AsyncGenerator[Progress, None]:
         before = len(self._parts)
         async for step in self._read_files(files):
             yield step
@@ -159,17 +162,28 @@ class Creation:
         if any(part.layer.media_type != media.ADAPTER for part in added):
             raise BadRequestError(f"{next(iter(files))} is no adapter: general.type is not 'adapter'")
 
-    async def _add_drafts(self, files: dict[str, str]) -> AsyncIterator[Progress]:
+    async def _add_drafts(self, files: dict[str, str]) -> AsyncGenerator[Progress, None]:
         before = len(self._parts)
         async for step in self._read_files(files):
             yield step
-        for part in self._parts[before:]:
-            if part.header:
-                quantization.check(part.header, self._request.draft_quantize, draft=True)
         self._parts[before:] = [
             replace(part, layer=msgspec.structs.replace(part.layer, media_type=media.DRAFT))
             for part in self._parts[before:]
         ]
+
+    async def _quantize(self) -> AsyncGenerator[Progress, None]:
+        wishes = {media.MODEL: self._request.quantize, media.DRAFT: self._request.draft_quantize}
+        for index, part in enumerate(self._parts):
+            kind, header = part.layer.media_type, part.header
+            if header is None or kind not in wishes:
+                continue
+            file_type = quantization.needed_type(header, wishes[kind], draft=kind == media.DRAFT)
+            if file_type:
+                work = quantization.Quantization(part, header, file_type, self._blobs)
+                async with aclosing(work.run()) as steps:
+                    async for step in steps:
+                        yield step
+                self._parts[index] = work.part
 
     def _detect_templates(self) -> None:
         """Add the Go template that a known chat template inside the weights stands for, and its stop strings."""
@@ -224,7 +238,6 @@ class Creation:
     def _describe_weights(self) -> None:
         headers = list(self._weights())
         for header in headers:
-            quantization.check(header, self._request.quantize)
             self._config = replace(
                 self._config,
                 model_format=self._config.model_format or "gguf",

@@ -14,7 +14,7 @@ from typing import Final
 
 from pollama.errors import StoreError
 from pollama.models import manifest, names
-from pollama.models.blobs import BlobStore, store_errors, sync_folder
+from pollama.models.blobs import BlobStore, publish, store_errors
 from pollama.models.manifest import Manifest, ManifestFile
 from pollama.models.names import ModelName
 
@@ -153,10 +153,7 @@ def _replace(path: Path, data: bytes, scratch: Path) -> None:
         with os.fdopen(descriptor, "wb") as file:
             file.write(data)
             file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
+            publish(Path(temporary), file.fileno(), path)
     finally:
         with contextlib.suppress(FileNotFoundError):
             Path(temporary).unlink()
-    sync_folder(path.parent)

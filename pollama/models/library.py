@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing
 from pathlib import Path
 from typing import Final
@@ -110,15 +109,13 @@ class ModelLibrary:
             raise ModelNotFoundError(_shown_name(name))
         return await asyncio.to_thread(describe, model, system=system, options=options or {}, arrays=verbose)
 
-    def create(self, request: CreateRequest) -> AsyncIterator[Progress]:
+    def create(self, request: CreateRequest) -> AsyncGenerator[Progress, None]:
         """Carry out a create. See ``Library.create``."""
         return Creation(self._folder, self._inspector, request, pull=self.pull, prune=self._prune).run()
 
     async def pull(self, name: str, *, insecure: bool = False) -> AsyncGenerator[Progress, None]:
         """Fetch a model. Raises InvalidNameError, or PollamaError for what is not bundled: no registry is spoken to."""
         wanted, _ = names.stored_name(name)
-        if not wanted.is_valid:
-            raise InvalidNameError(name)
         weights = self._bundled.get(wanted.short)
         if weights is None:
             yield Progress(status="pulling manifest")

@@ -1,0 +1,77 @@
+"""Quantising while creating, through llama.cpp itself."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from pollama.errors import PollamaError
+from pollama.models.gguf import read_header
+from pollama.models.library import ModelLibrary
+from pollama.models.quantization import needed_type
+from pollama.types.library import CreateRequest
+from tests.models.fixtures import LLAMA_KEYS, create, import_gguf, upload, write_gguf
+
+
+async def test_weights_are_quantized(library: ModelLibrary, root: Path, weights: Path) -> None:
+    await import_gguf(library, weights)
+    lines = await create(library, "m", source="base", quantize="q8_0", system="s")
+    assert lines[0] == "verifying conversion"
+    assert lines[1].startswith("creating new layer sha256:")
+    stored = (await library.resolve("m")).stored
+    assert (stored.config.file_type, stored.config.model_type, stored.parent) == ("Q8_0", "4K", "")
+    assert stored.weights is not None
+    assert {tensor.type for tensor in read_header(stored.weights).tensors} == {"Q8_0"}
+    assert all(path.name.startswith("sha256-") for path in (root / "blobs").iterdir())
+    assert stored.weights.stat().st_mode & 0o777 == 0o644
+
+
+async def test_a_draft_is_quantized(library: ModelLibrary, weights: Path) -> None:
+    digest = await import_gguf(library, weights)
+    await create(library, "m", source="base", draft_files={"d.gguf": digest}, draft_quantize="Q8_0")
+    stored = (await library.resolve("m")).stored
+    assert stored.spec is not None
+    assert stored.spec.file_type == "F16"
+    assert stored.draft is not None
+    assert read_header(stored.draft).values["general.file_type"] == 7
+
+
+async def test_what_llama_cpp_refuses_is_told_and_leaves_nothing(
+    library: ModelLibrary, root: Path, tmp_path: Path
+) -> None:
+    digest = await upload(library, write_gguf(tmp_path / "x.gguf", "unheard-of").read_bytes())
+    with pytest.raises(PollamaError, match=r"quantization to Q8_0 failed: .*unheard-of"):
+        await create(library, "m", files={"x.gguf": digest}, quantize="q8_0")
+    assert [path.name for path in (root / "blobs").iterdir()] == [digest.replace(":", "-")]
+
+
+async def test_a_quantization_that_is_given_up_leaves_nothing(
+    library: ModelLibrary, root: Path, tmp_path: Path
+) -> None:
+    """The process reports from time to time while it works on many tensors; the client goes away at the first one."""
+    tensors = {f"blk.{block}.attn_k.weight": (1024, 1024) for block in range(16)}
+    keys = {**LLAMA_KEYS, "llama.block_count": 16, "llama.embedding_length": 1024}
+    digest = await import_gguf(library, write_gguf(tmp_path / "x.gguf", keys=keys, tensors=tensors))
+    steps = library.create(CreateRequest(model="m", source="base", quantize="q4_k_m"))
+    first = await anext(steps)
+    await steps.aclose()
+    assert first.status in ("quantizing F16 model to Q4_K_M", "verifying conversion")
+    assert all(path.name.startswith("sha256-") for path in (root / "blobs").iterdir())
+    assert not (root / "manifests/registry.ollama.ai/library/m").exists()
+    assert await library.has_blob(digest)
+    assert not _children()
+
+
+def _children() -> list[str]:
+    return Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
+
+
+@pytest.mark.parametrize(
+    ("wish", "given", "needed"),
+    [("", 15, ""), ("f16", 1, ""), ("q4_k", 1, "Q4_K_M"), ("Q8_0", 32, "Q8_0"), ("f32", 1, "F32")],
+)
+def test_the_type_that_is_needed(tmp_path: Path, wish: str, given: int, needed: str) -> None:
+    header = read_header(write_gguf(tmp_path / "x.gguf", "x", {"general.file_type": given}, {}))
+    assert needed_type(header, wish) == needed
