@@ -9,14 +9,14 @@ from pollama.api.anthropic.schemas import CONTENT_BLOCK
 from pollama.api.godecode import DecodeError, List, decode_value
 from pollama.api.godecode.base64 import decode_base64
 from pollama.api.messages import TOOL_PARAMETERS, parameters_from
+from pollama.api.web_search import WEB_SEARCH, web_search_tool
 from pollama.errors import BadRequestError, NameRequiredError
 from pollama.types import gojson
 from pollama.types.goquote import go_quote
 from pollama.types.json import Json
-from pollama.types.messages import Message, Think, Tool, ToolCall, ToolParameters, ToolProperty
+from pollama.types.messages import Message, Think, Tool, ToolCall
 from pollama.types.requests import ChatRequest
 
-WEB_SEARCH: Final = "web_search"
 _EFFORTS: Final[dict[str, Think]] = {"low": "low", "medium": "medium", "high": "high", "xhigh": "high", "max": "max"}
 _BYTES_PER_TOKEN: Final = 4
 
@@ -172,15 +172,4 @@ def _tool(tool: dict[str, Any]) -> Tool:
         raise BadRequestError(f"invalid input_schema for tool {go_quote(name)}: {error}") from None
     return Tool(
         type="function", name=name, description=tool.get("description", ""), parameters=parameters_from(parameters)
-    )
-
-
-def web_search_tool() -> Tool:
-    """Return the function that stands for the built-in web search."""
-    query = ToolProperty(type=("string",), description="The search query to look up on the web")
-    return Tool(
-        type="function",
-        name=WEB_SEARCH,
-        description="Search the web for current information",
-        parameters=ToolParameters(type="object", required=["query"], properties={"query": query}),
     )

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Final, Literal
 
-from pollama.api.anthropic.decode import WEB_SEARCH
 from pollama.api.anthropic.errors import new_id
 from pollama.api.streaming import Collected, Event, join_pieces, sse
+from pollama.api.web_search import WEB_SEARCH
 from pollama.errors import PollamaError
 from pollama.types import gojson
 from pollama.types.events import Done, Piece, Rendered

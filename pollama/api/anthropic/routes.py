@@ -15,7 +15,8 @@ from pollama.api.generation import translated
 from pollama.api.godecode import decode_body
 from pollama.api.services import SERVICES
 from pollama.api.v1 import LIVE_EVENT_STREAM, answer, read_body, refusal
-from pollama.errors import ForbiddenError, PollamaError
+from pollama.api.web_search import web_unavailable
+from pollama.errors import PollamaError
 
 
 def anthropic_routes() -> list[web.RouteDef]:
@@ -31,7 +32,7 @@ async def messages(request: web.Request) -> web.StreamResponse:
         wanted = decode.chat_request(fields)
         searches = decode.searches_the_web(fields)
         if searches and request.app[SERVICES].cloud_disabled:
-            raise ForbiddenError("ollama cloud is disabled: web search is unavailable")
+            raise web_unavailable(request.app[SERVICES])
     except PollamaError as error:
         return refusal(error, envelope)
     answering = MessageAnswer(wanted.model, estimated_tokens=decode.estimated_tokens(fields), searches_the_web=searches)

@@ -8,7 +8,8 @@ from aiohttp import web
 
 from pollama.api.errors import json_response
 from pollama.api.services import SERVICES
-from pollama.errors import BadRequestError, ForbiddenError, PollamaError, UnauthorizedError
+from pollama.api.web_search import web_unavailable
+from pollama.errors import BadRequestError, PollamaError
 from pollama.types import gojson
 from pollama.types.json import Json
 
@@ -73,6 +74,4 @@ async def recommendations(_: web.Request) -> web.Response:
 async def _web_tool(request: web.Request, verb: str) -> web.Response:
     if not await request.read():
         raise BadRequestError("missing request body")
-    if request.app[SERVICES].cloud_disabled:
-        raise ForbiddenError(f"ollama cloud is disabled: web {verb} is unavailable")
-    raise UnauthorizedError("unauthorized")
+    raise web_unavailable(request.app[SERVICES], verb)

@@ -1,0 +1,194 @@
+"""The events of a streamed response."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pollama.api.openai.encode import unix_now
+from pollama.api.openai.responses.encode import (
+    call_arguments,
+    call_item,
+    message_item,
+    new_number_id,
+    output_items,
+    reasoning_item,
+    response_object,
+    text_part,
+    usage,
+)
+from pollama.api.streaming import Collected, Event, join_pieces, sse
+from pollama.errors import ForbiddenError, PollamaError, UnauthorizedError
+from pollama.types import gojson
+from pollama.types.events import Done, Piece, Rendered
+from pollama.types.json import Json
+from pollama.types.messages import ToolCall
+
+
+class ResponseAnswer:
+    """One response to a request with ``fields``. Its items come in the order reasoning, text, calls."""
+
+    def __init__(self, fields: dict[str, Any], *, with_tools: bool) -> None:
+        self._fields = fields
+        self._with_tools = with_tools
+        self._identity = new_number_id("resp_")
+        self._sequence = 0
+        self._index = 0
+        self._reasoning_id = ""
+        self._thinking = ""
+        self._thought = False
+        self._message_id = ""
+        self._text = ""
+        self._items: list[Json] = []
+        self._calls: list[Json] = []
+
+    def event(self, event: Event | None) -> bytes:
+        """Return the server-sent events of a part of the answer."""
+        begin = self._begin() if self._sequence == 0 and event is not None else b""
+        if isinstance(event, Done):
+            return begin + self._piece(event.last) + self._end(event)
+        return begin + self._piece(event) if isinstance(event, Piece) else begin
+
+    def broken(self, error: PollamaError) -> bytes:
+        """Return how a stream ends that fails: with an event only where the web was to be searched."""
+        if not isinstance(error, (ForbiddenError, UnauthorizedError)):
+            return b""
+        code = "authentication_error" if isinstance(error, UnauthorizedError) else "api_error"
+        failed = {
+            "id": self._identity,
+            "object": "response",
+            "status": "failed",
+            "model": self._fields.get("model", ""),
+            "output": [],
+            "error": {"code": code, "message": str(error)},
+            "usage": usage(None),
+        }
+        return self._event("response.failed", response=failed)
+
+    def _begin(self) -> bytes:
+        response = self._response([], None, None)
+        created = self._event("response.created", response=response)
+        return created + self._event("response.in_progress", response=response)
+
+    def _response(self, output: Json, done: Done | None, completed_at: int | None) -> dict[str, Json]:
+        response = response_object(
+            self._fields,
+            identity=self._identity,
+            created_at=unix_now(),
+            output=output,
+            done=done,
+            completed_at=completed_at,
+        )
+        if response["reasoning"] is not None:
+            response["reasoning"] = {"effort": None, "summary": None, **response["reasoning"]}
+        return response
+
+    def _piece(self, piece: Piece) -> bytes:
+        sent = self._think(piece.thinking) if piece.thinking and not self._thought else b""
+        if piece.tool_calls:
+            sent += self._end_reasoning()
+            sent += b"".join(self._call(call) for call in piece.tool_calls)
+        elif piece.content and not self._calls:
+            sent += self._end_reasoning() + self._say(piece.content)
+        return sent
+
+    def _think(self, text: str) -> bytes:
+        begin = b""
+        if not self._reasoning_id:
+            self._reasoning_id = new_number_id("rs_")
+            item = {"id": self._reasoning_id, "type": "reasoning", "summary": []}
+            begin = self._item_event("added", item)
+        self._thinking += text
+        return begin + self._event(
+            "response.reasoning_summary_text.delta",
+            item_id=self._reasoning_id,
+            output_index=self._index,
+            summary_index=0,
+            delta=text,
+        )
+
+    def _end_reasoning(self) -> bytes:
+        """Close the reasoning item, if there is an open one."""
+        if not self._reasoning_id or self._thought:
+            return b""
+        self._thought = True
+        item = reasoning_item(self._reasoning_id, self._thinking)
+        done = self._event(
+            "response.reasoning_summary_text.done",
+            item_id=self._reasoning_id,
+            output_index=self._index,
+            summary_index=0,
+            text=self._thinking,
+        )
+        done += self._item_event("done", item)
+        self._items.append(item)
+        self._index += 1
+        return done
+
+    def _say(self, text: str) -> bytes:
+        begin = b""
+        if not self._message_id:
+            self._message_id = new_number_id("msg_")
+            item = {**message_item(self._message_id, ""), "status": "in_progress", "content": []}
+            begin = self._item_event("added", item) + self._part_event("added", "")
+        self._text += text
+        return begin + self._text_event("delta", delta=text)
+
+    def _end_text(self) -> bytes:
+        if not self._message_id:
+            return b""
+        done = self._text_event("done", text=self._text) + self._part_event("done", self._text)
+        return done + self._item_event("done", message_item(self._message_id, self._text))
+
+    def _call(self, call: ToolCall) -> bytes:
+        identity = f"{new_number_id('fc_')}_{len(self._calls)}"
+        place = {"item_id": identity, "output_index": self._index}
+        arguments = call_arguments(call)
+        finished = call_item(identity, call, "completed")
+        sent = self._item_event("added", call_item(identity, call, "in_progress"))
+        sent += self._event("response.function_call_arguments.delta", **place, delta=arguments)
+        sent += self._event("response.function_call_arguments.done", **place, arguments=arguments)
+        sent += self._item_event("done", finished)
+        self._calls.append(finished)
+        self._index += 1
+        return sent
+
+    def _end(self, done: Done) -> bytes:
+        # A text that calls have followed stays open: clients of Ollama know it so.
+        closing = self._end_reasoning() + (b"" if self._calls else self._end_text())
+        text = [message_item(self._message_id, self._text)] if self._message_id else []
+        output = [*self._items, *self._calls, *text]
+        response = self._response(output or None, done, unix_now())
+        return closing + self._event("response.completed", response=response)
+
+    def _item_event(self, what: str, item: dict[str, Json]) -> bytes:
+        return self._event(f"response.output_item.{what}", output_index=self._index, item=item)
+
+    def _part_event(self, what: str, text: str) -> bytes:
+        place = {"item_id": self._message_id, "output_index": self._index, "content_index": 0}
+        return self._event(f"response.content_part.{what}", **place, part=text_part(text))
+
+    def _text_event(self, what: str, **text: str) -> bytes:
+        place = {"item_id": self._message_id, "output_index": self._index, "content_index": 0}
+        return self._event(f"response.output_text.{what}", **place, **text, logprobs=[])
+
+    def _event(self, name: str, **fields: Json) -> bytes:
+        event = gojson.sorted_maps({"type": name, "sequence_number": self._sequence, **fields})
+        self._sequence += 1
+        return sse(gojson.dumps(event), name)
+
+    def whole(self, collected: Collected) -> Json:
+        """Return the response object."""
+        now = unix_now()
+        piece = join_pieces(collected, all_calls=self._with_tools)
+        return response_object(
+            self._fields,
+            identity=self._identity,
+            created_at=now,
+            output=output_items(piece, self._identity),
+            done=collected.done,
+            completed_at=now,
+        )
+
+    def rendered(self, _: Rendered) -> Json:
+        """Return an empty response: this dialect cannot ask for a rendered prompt."""
+        return self.whole(Collected())
