@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
+import ollama
 import pytest
 
 from tests.e2e.server import Server, running_server
@@ -39,3 +40,17 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
             "POST", "/api/create", {"model": "probe-chat", "from": "probe", "template": CHATML, "stream": False}
         )
         yield running
+
+
+@pytest.fixture
+def client(server: Server) -> Iterator[ollama.Client]:
+    """The official client."""
+    with ollama.Client(server.url) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def async_client(server: Server) -> AsyncIterator[ollama.AsyncClient]:
+    """The official asynchronous client."""
+    async with ollama.AsyncClient(server.url) as opened:
+        yield opened

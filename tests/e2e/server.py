@@ -67,8 +67,9 @@ def running_server(folder: Path, **environment: str) -> Iterator[Server]:
         _wait_until_answering(server)
         yield server
     finally:
-        process.terminate()
-        assert process.wait(timeout=30) == 0, log.read_text()
+        if process.poll() is None:  # a test may have killed it
+            process.terminate()
+            assert process.wait(timeout=30) == 0, log.read_text()
 
 
 def free_port() -> int:

@@ -77,7 +77,7 @@ def test_corrupt_manifest_is_not_fatal(fragile: Server) -> None:
     status, body = fragile.request("POST", "/api/generate", {"model": "good", "prompt": "x"})
     assert status >= 400
     assert b"error" in body
-    assert fragile.json("GET", "/api/tags")["models"] == []
+    assert "good:latest" not in [model["name"] for model in fragile.json("GET", "/api/tags")["models"]]
     manifest.write_bytes(intact)
     assert fragile.json("POST", "/api/generate", {"model": "good", "prompt": "please count", "stream": False})["done"]
 

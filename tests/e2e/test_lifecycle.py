@@ -25,14 +25,13 @@ def _runners(server: Server) -> list[psutil.Process]:
 
 
 def test_kill_of_the_head_leaves_no_runner(tmp_path: Path) -> None:
-    context = running_server(tmp_path)  # left by the kill, not in order
-    server = context.__enter__()
-    create_from_file(server, "probe", MODELS / "probe.gguf")
-    server.json("POST", "/api/generate", {"model": "probe", "prompt": "please count", "stream": False})
-    runners = _runners(server)
-    assert runners
-    server.process.kill()
-    server.process.wait(timeout=30)
+    with running_server(tmp_path) as server:
+        create_from_file(server, "probe", MODELS / "probe.gguf")
+        server.json("POST", "/api/generate", {"model": "probe", "prompt": "please count", "stream": False})
+        runners = _runners(server)
+        assert runners
+        server.process.kill()
+        server.process.wait(timeout=30)
     _, alive = psutil.wait_procs(runners, timeout=30)
     assert alive == []
 
@@ -40,15 +39,15 @@ def test_kill_of_the_head_leaves_no_runner(tmp_path: Path) -> None:
 def test_a_killed_runner_fails_its_requests_and_the_next_one_starts_another(tmp_path: Path) -> None:
     with running_server(tmp_path) as server:
         create_from_file(server, "probe", MODELS / "probe.gguf")
-        client = ollama.Client(server.url)
-        stream = client.generate(**{**ENDLESS, "stream": True})  # type: ignore[call-overload]
-        next(stream)
-        for runner in _runners(server):
-            runner.send_signal(signal.SIGKILL)
-        with pytest.raises(ollama.ResponseError, match="model runner has unexpectedly stopped"):
-            list(stream)
-        answer = client.generate("probe", "please count", raw=True, options={"temperature": 0, "num_predict": 3})
-        assert answer.response == " one two three"
+        with ollama.Client(server.url) as client:
+            stream = client.generate(**{**ENDLESS, "stream": True})
+            next(stream)
+            for runner in _runners(server):
+                runner.send_signal(signal.SIGKILL)
+            with pytest.raises(ollama.ResponseError, match="model runner has unexpectedly stopped"):
+                list(stream)
+            answer = client.generate("probe", "please count", raw=True, options={"temperature": 0, "num_predict": 3})
+            assert answer.response == " one two three"
 
 
 async def _drop(session: aiohttp.ClientSession, url: str) -> None:
