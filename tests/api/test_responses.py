@@ -1,0 +1,273 @@
+"""OpenAI's responses: items in, one object or a stream of events out."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from pollama.errors import GenerationError, ModelNotFoundError
+from pollama.types.events import Done, Piece
+from pollama.types.messages import Message, Tool, ToolCall, ToolParameters, ToolProperty
+from pollama.types.requests import ChatRequest, Format
+from tests.api.conftest import Answer, Api
+
+PATH = "/v1/responses"
+ASK: dict[str, Any] = {"model": "test", "input": "hi"}
+DONE = Done(reason="stop", prompt_tokens=5, generated_tokens=2)
+CALL = ToolCall(name="f", arguments={"b": 1}, id="call_1")
+
+
+def events_of(answer: Answer) -> list[dict[str, Any]]:
+    """Return the events of a stream, after a check of their numbers and names."""
+    assert (answer.content_type, answer.headers["Cache-Control"]) == ("text/event-stream", "no-cache")
+    pairs = [event.split("\n") for event in answer.body.decode().split("\n\n")[:-1]]
+    events = [json.loads(data.removeprefix("data: ")) for _, data in pairs]
+    assert [event["sequence_number"] for event in events] == list(range(len(events)))
+    assert [name for name, _ in pairs] == [f"event: {event['type']}" for event in events]
+    assert all(list(event) == sorted(event) for event in events)
+    return events
+
+
+def names(events: list[dict[str, Any]]) -> list[str]:
+    return [event["type"].removeprefix("response.") for event in events]
+
+
+async def test_a_response(api: Api) -> None:
+    api.inference.events = [Piece(thinking="hm"), Piece(content="Hi"), DONE]
+    answer = await api.post(PATH, {**ASK, "instructions": "I", "reasoning": {"effort": "low"}, "truncation": "auto"})
+    assert answer.content_type == "application/json"
+    body = json.loads(answer.body)
+    number = body["id"].removeprefix("resp_")
+    assert body.pop("created_at") == body.pop("completed_at")
+    message = body["output"][1]
+    assert message.pop("id").startswith("msg_")
+    assert body == {
+        "id": f"resp_{number}",
+        "object": "response",
+        "status": "completed",
+        "incomplete_details": None,
+        "model": "test",
+        "previous_response_id": None,
+        "instructions": "I",
+        "output": [
+            {
+                "id": f"rs_resp_{number}",
+                "type": "reasoning",
+                "summary": [{"type": "summary_text", "text": "hm"}],
+                "encrypted_content": "hm",
+            },
+            {
+                "type": "message",
+                "status": "completed",
+                "role": "assistant",
+                "content": [{"type": "output_text", "text": "Hi", "annotations": [], "logprobs": []}],
+            },
+        ],
+        "error": None,
+        "tools": [],
+        "tool_choice": "auto",
+        "truncation": "auto",
+        "parallel_tool_calls": True,
+        "text": {"format": {"type": "text"}},
+        "top_p": 1,
+        "presence_penalty": 0,
+        "frequency_penalty": 0,
+        "top_logprobs": 0,
+        "temperature": 1,
+        "reasoning": {"effort": "low"},
+        "usage": {
+            "input_tokens": 5,
+            "output_tokens": 2,
+            "total_tokens": 7,
+            "input_tokens_details": {"cached_tokens": 0},
+            "output_tokens_details": {"reasoning_tokens": 0},
+        },
+        "max_output_tokens": None,
+        "max_tool_calls": None,
+        "store": False,
+        "background": False,
+        "service_tier": "default",
+        "metadata": {},
+        "safety_identifier": None,
+        "prompt_cache_key": None,
+    }
+
+
+async def test_calls_take_the_place_of_the_text(api: Api) -> None:
+    api.inference.events = [Piece(content="unseen"), Piece(tool_calls=[CALL]), DONE]
+    tool = {"type": "function", "name": "f", "parameters": {"type": "object"}}
+    body = json.loads((await api.post(PATH, {**ASK, "tools": [tool]})).body)
+    assert body["output"] == [
+        {
+            "id": f"fc_{body['id']}_0",
+            "type": "function_call",
+            "status": "completed",
+            "call_id": "call_1",
+            "name": "f",
+            "arguments": '{"b":1}',
+        }
+    ]
+    assert body["tools"] == [{**tool, "description": None, "strict": None}]
+
+
+async def test_a_stream_of_reasoning_and_text(api: Api) -> None:
+    api.inference.events = [Piece(thinking="h"), Piece(thinking="m"), Piece(content="H"), Piece(content="i"), DONE]
+    events = events_of(await api.post(PATH, {**ASK, "stream": True, "reasoning": {"effort": "low"}}))
+    assert names(events) == [
+        "created",
+        "in_progress",
+        "output_item.added",
+        "reasoning_summary_text.delta",
+        "reasoning_summary_text.delta",
+        "reasoning_summary_text.done",
+        "output_item.done",
+        "output_item.added",
+        "content_part.added",
+        "output_text.delta",
+        "output_text.delta",
+        "output_text.done",
+        "content_part.done",
+        "output_item.done",
+        "completed",
+    ]
+    assert events[0]["response"]["status"] == "in_progress"
+    assert events[0]["response"]["usage"] is None
+    assert events[0]["response"]["reasoning"] == {"effort": "low", "summary": None}
+    assert [event["output_index"] for event in events[2:-1]] == [0] * 5 + [1] * 7
+    completed = events[-1]["response"]
+    assert completed["id"] == events[0]["response"]["id"]
+    assert completed["usage"]["total_tokens"] == 7
+    assert completed["output"] == [events[6]["item"], events[13]["item"]]
+    assert completed["output"][1]["content"][0]["text"] == "Hi"
+
+
+async def test_a_text_before_a_call_stays_open(api: Api) -> None:
+    api.inference.events = [Piece(content="a"), Piece(tool_calls=[CALL]), Piece(content="dropped"), DONE]
+    events = events_of(await api.post(PATH, {**ASK, "stream": True}))
+    assert names(events)[2:] == [
+        "output_item.added",
+        "content_part.added",
+        "output_text.delta",
+        "output_item.added",
+        "function_call_arguments.delta",
+        "function_call_arguments.done",
+        "output_item.done",
+        "completed",
+    ]
+    assert events[5]["output_index"] == 0
+    assert events[5]["item"]["arguments"] == ""
+    assert events[6]["delta"] == events[7]["arguments"] == '{"b":1}'
+    output = events[-1]["response"]["output"]
+    assert [item["type"] for item in output] == ["function_call", "message"]
+    assert output[1]["content"][0]["text"] == "a"
+
+
+async def test_a_stream_without_output_says_null(api: Api) -> None:
+    api.inference.events = [Done(reason="load")]
+    events = events_of(await api.post(PATH, {"model": "test", "stream": True}))
+    assert names(events) == ["created", "in_progress", "completed"]
+    assert events[-1]["response"]["output"] is None
+
+
+async def test_a_failure_before_the_answer_has_its_status(api: Api) -> None:
+    api.inference.events = [ModelNotFoundError("nope")]
+    answer = await api.post(PATH, {**ASK, "stream": True})
+    assert (answer.status, answer.content_type) == (404, "application/json")
+    assert answer.headers["Cache-Control"] == "no-cache"
+
+
+async def test_a_failing_stream_just_ends(api: Api) -> None:
+    api.inference.events = [Piece(content="a"), GenerationError("engine gone")]
+    assert names(events_of(await api.post(PATH, {**ASK, "stream": True})))[-1] == "output_text.delta"
+
+
+async def test_a_search_of_the_web_fails(api: Api) -> None:
+    search = ToolCall(name="web_search", arguments={"query": "q"}, id="call_2")
+    api.inference.events = [Piece(content="a"), replace(DONE, last=Piece(tool_calls=[search]))]
+    body = {**ASK, "tools": [{"type": "web_search"}]}
+    whole = await api.post(PATH, body)
+    assert whole.status == 401
+    assert json.loads(whole.body)["error"]["type"] == "api_error"
+    failed = events_of(await api.post(PATH, {**body, "stream": True}))[-1]
+    assert failed["type"] == "response.failed"
+    assert failed["response"]["error"] == {"code": "authentication_error", "message": "unauthorized"}
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (5, "input must be a string or array: json: cannot unmarshal number into Go value of type []json.RawMessage"),
+        ([{}], "input[0]: input item missing required 'type' field"),
+        ([{"type": "zzz"}], 'input[0]: unknown input item type: "zzz"'),
+        (
+            [{"role": "user", "content": [{"type": "input_text", "text": "a"}, {"type": "zzz"}]}],
+            "input[0]: content[1]: unknown content type: zzz",
+        ),
+        (
+            [{"role": "user", "content": 5}],
+            "input[0]: content must be a string or array: "
+            "json: cannot unmarshal number into Go value of type []json.RawMessage",
+        ),
+        ([{"role": "user", "content": [{"type": "input_file"}]}], "file inputs are not currently supported"),
+        (
+            [{"type": "function_call", "arguments": "bad"}],
+            "failed to parse function call arguments: invalid character 'b' looking for beginning of value",
+        ),
+    ],
+)
+async def test_input_that_means_nothing_is_refused(api: Api, value: object, text: str) -> None:
+    answer = await api.post(PATH, {"model": "m", "input": value})
+    assert (answer.status, answer.content_type) == (400, "application/json; charset=utf-8")
+    assert json.loads(answer.body)["error"]["message"] == text
+
+
+async def test_items_are_translated(api: Api) -> None:
+    schema = {"type": "object", "properties": {"b": {}, "a": {}}}
+    member = {"type": "function", "name": "g", "parameters": {"properties": {"x": {"type": "string"}}}}
+    await api.post(
+        PATH,
+        {
+            "model": "m",
+            "instructions": "I",
+            "input": [
+                {"role": "user", "content": [{"type": "input_text", "text": "a"}, {"type": "input_text", "text": "b"}]},
+                {"type": "reasoning", "encrypted_content": "T"},
+                {"type": "function_call", "call_id": "c1", "name": "f", "arguments": '{"x":1}'},
+                {"type": "function_call", "call_id": "c2", "name": "f", "arguments": "{}"},
+                {"type": "message", "role": "assistant", "content": "calling"},
+                {"type": "function_call_output", "call_id": "c1", "output": "42"},
+                {"type": "web_search_call"},
+                {"type": "reasoning", "encrypted_content": "last"},
+            ],
+            "tools": [{"type": "namespace", "name": "ns", "tools": [member]}],
+            "max_output_tokens": 5,
+            "text": {"format": {"type": "json_schema", "name": "s", "schema": schema}},
+            "reasoning": {"effort": "none"},
+        },
+    )
+    calls = [ToolCall(name="f", arguments={"x": 1}, id="c1"), ToolCall(name="f", arguments={}, id="c2")]
+    assert api.inference.requests == [
+        ChatRequest(
+            model="m",
+            messages=[
+                Message(role="system", content="I"),
+                Message(role="user", content="ab"),
+                Message(role="assistant", content="calling", thinking="T", tool_calls=calls),
+                Message(role="tool", content="42", tool_call_id="c1"),
+                Message(role="assistant", thinking="last"),
+            ],
+            tools=[
+                Tool(
+                    type="function",
+                    name="ns.g",
+                    parameters=ToolParameters(properties={"x": ToolProperty(type=("string",))}),
+                )
+            ],
+            options={"temperature": 1.0, "num_predict": 5},
+            think=False,
+            format=Format(given=True, value=schema),
+        )
+    ]
