@@ -21,6 +21,7 @@ PATH = "/v1/messages"
 TALK: dict[str, Any] = {"model": "test", "max_tokens": 9, "messages": [{"role": "user", "content": "please count"}]}
 DONE = Done(reason="stop", prompt_tokens=5, generated_tokens=2)
 CALL = ToolCall(name="f", arguments={"b": 1, "a": 2}, id="call_1")
+NUMBER = "json: cannot unmarshal number into Go struct field"
 SEARCH = {"type": "web_search_20250305", "name": "web_search"}
 
 
@@ -142,7 +143,7 @@ async def test_a_failing_stream_just_ends(api: Api) -> None:
         ({"messages": [{"role": "user"}]}, "unexpected end of JSON input"),
         (
             {"messages": [{"role": "user", "content": 5}]},
-            "json: cannot unmarshal number into Go struct field MessagesRequest.messages of type []anthropic.ContentBlock",
+            f"{NUMBER} MessagesRequest.messages of type []anthropic.ContentBlock",
         ),
         (
             {"messages": [{"role": "user", "content": [{"type": "image"}]}]},
@@ -162,8 +163,7 @@ async def test_a_failing_stream_just_ends(api: Api) -> None:
         ),
         (
             {"tools": [{"name": "f", "input_schema": {"type": 5}}]},
-            'invalid input_schema for tool "f": json: cannot unmarshal number into Go struct field '
-            "ToolFunctionParameters.type of type string",
+            f'invalid input_schema for tool "f": {NUMBER} ToolFunctionParameters.type of type string',
         ),
     ],
 )

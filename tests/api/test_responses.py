@@ -17,6 +17,7 @@ from tests.api.conftest import Answer, Api
 PATH = "/v1/responses"
 ASK: dict[str, Any] = {"model": "test", "input": "hi"}
 DONE = Done(reason="stop", prompt_tokens=5, generated_tokens=2)
+NUMBER = "json: cannot unmarshal number into Go value of type []json.RawMessage"
 CALL = ToolCall(name="f", arguments={"b": 1}, id="call_1")
 
 
@@ -199,7 +200,7 @@ async def test_a_search_of_the_web_fails(api: Api) -> None:
 @pytest.mark.parametrize(
     ("value", "text"),
     [
-        (5, "input must be a string or array: json: cannot unmarshal number into Go value of type []json.RawMessage"),
+        (5, f"input must be a string or array: {NUMBER}"),
         ([{}], "input[0]: input item missing required 'type' field"),
         ([{"type": "zzz"}], 'input[0]: unknown input item type: "zzz"'),
         (
@@ -208,8 +209,7 @@ async def test_a_search_of_the_web_fails(api: Api) -> None:
         ),
         (
             [{"role": "user", "content": 5}],
-            "input[0]: content must be a string or array: "
-            "json: cannot unmarshal number into Go value of type []json.RawMessage",
+            f"input[0]: content must be a string or array: {NUMBER}",
         ),
         ([{"role": "user", "content": [{"type": "input_file"}]}], "file inputs are not currently supported"),
         (
