@@ -86,7 +86,7 @@ class Client:
     def _call(self, method: str, path: str, body: Json) -> Json:
         with closing(self._open(method, path, None if body is None else json.dumps(body).encode())) as response:
             content = _checked(response)
-        return json.loads(content) if content else None
+        return _decoded(content) if content else None
 
     def _open(
         self, method: str, path: str, body: bytes | Readable | None = None, headers: dict[str, str] | None = None
@@ -135,12 +135,19 @@ def _lines(response: HTTPResponse) -> Iterator[bytes]:
 
 def _record(line: bytes) -> Json:
     """Decode one streamed record; a record that is an error is raised."""
-    record = json.loads(line)
+    record = _decoded(line)
     if record.get("signin_url"):
         raise NotSignedInError(record.get("error", ""), record["signin_url"])
     if record.get("error"):
         raise ApiError(record["error"], 200)
     return record
+
+
+def _decoded(content: bytes) -> Json:
+    try:
+        return json.loads(content)
+    except ValueError as error:
+        raise CliError(f"the answer is not one of an Ollama server: {error}") from error
 
 
 def _checked(response: HTTPResponse) -> bytes:

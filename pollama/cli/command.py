@@ -206,6 +206,11 @@ def command(
     return click.command(cls=Command, usage=usage, arity=arity, environment=environment)
 
 
+def invoked_name() -> str:
+    """Return the name under which the program was called, for hints that name a command."""
+    return click.get_current_context().find_root().info_name or ""
+
+
 def stdout(message: str = "") -> None:
     """Print a line on stdout at once."""
     print(message, flush=True)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import click
-
 from pollama.cli.client import Client
+from pollama.cli.command import invoked_name
 from pollama.cli.errors import CliError, ConnectionRefusedByServerError
 from pollama.config import Config
 
@@ -15,6 +14,5 @@ def connect() -> Client:
     try:
         client.heartbeat()
     except ConnectionRefusedByServerError as error:
-        name = click.get_current_context().find_root().info_name
-        raise CliError(f"could not connect to ollama server, run '{name} serve' to start it") from error
+        raise CliError(f"could not connect to ollama server, run '{invoked_name()} serve' to start it") from error
     return client

@@ -71,13 +71,13 @@ def run(arguments: Sequence[str], name: str = "pollama") -> int:
     try:
         status = program().main(list(arguments), prog_name=name, standalone_mode=False)
         sys.stdout.flush()
-    except PollamaError as error:
-        stderr(f"Error: {error}")
-        return 1
     except (click.Abort, KeyboardInterrupt):
         return 130
     except BrokenPipeError:
         # Who read our output has gone. Python would complain once more while it closes stdout.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except (PollamaError, OSError) as error:
+        stderr(f"Error: {error}")
         return 1
     return status if isinstance(status, int) else 0

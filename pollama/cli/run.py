@@ -9,7 +9,7 @@ from typing import Any
 from pollama.cli import flags
 from pollama.cli.account import print_connect_text
 from pollama.cli.client import Client
-from pollama.cli.command import SOME, command, stderr, stdout
+from pollama.cli.command import SOME, command, invoked_name, stderr, stdout
 from pollama.cli.errors import ApiError, CliError, NotSignedInError
 from pollama.cli.local_server import server_for
 from pollama.cli.session import Session, parse_format, parse_keep_alive, parse_think
@@ -116,7 +116,9 @@ def _announce_remote(description: Json) -> None:
 def _embed(session: Session, text: str, given: dict[str, Any]) -> None:
     """Print the vector of a text."""
     if not text:
-        raise CliError(f'embedding models require input text. Usage: pollama run {session.model} "your text here"')
+        raise CliError(
+            f'embedding models require input text. Usage: {invoked_name()} run {session.model} "your text here"'
+        )
     request: dict[str, Json] = {"model": session.model, "input": text}
     if session.keep_alive is not None:
         request["keep_alive"] = session.keep_alive

@@ -26,7 +26,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A status, the records of a body, and how it ends.
+    """A status, the records of a body (bytes go out as they are), and how it ends.
 
     An endless one goes on, in silence, until the client leaves; a broken one ends with the connection.
     """
@@ -88,7 +88,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
         for record in answer.records:
-            line = f"{json.dumps(record)}\n".encode()
+            line = record if isinstance(record, bytes) else f"{json.dumps(record)}\n".encode()
             self.wfile.write(b"%x\r\n%s\r\n" % (len(line), line))
         if answer.ending == "complete":
             self.wfile.write(b"0\r\n\r\n")

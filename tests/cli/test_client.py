@@ -50,3 +50,13 @@ def test_a_name_that_nobody_knows(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> 
 def test_a_body_that_is_no_object_is_the_message(cli: Cli, script: Script) -> None:
     script.on("GET /api/tags", "not an object", status=502)
     assert cli("list").err == 'Error: "not an object"\n'
+
+
+@pytest.mark.parametrize(("route", "command"), [("GET /api/tags", ("list",)), ("POST /api/pull", ("pull", "m"))])
+def test_an_answer_of_some_other_server_is_named_as_such(
+    cli: Cli, script: Script, route: str, command: tuple[str, ...]
+) -> None:
+    script.on(route, b"<html>hello</html>")
+    outcome = cli(*command)
+    assert outcome.status == 1
+    assert "Error: the answer is not one of an Ollama server: " in outcome.err

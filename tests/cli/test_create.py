@@ -98,6 +98,10 @@ def test_what_cannot_be_created_is_explained(
     assert message in outcome.err
 
 
+def test_a_modelfile_that_cannot_be_read_is_named(cli: Cli, tmp_path: Path) -> None:
+    assert cli("create", "m", "-f", str(tmp_path)).err == f"Error: open {tmp_path}: Is a directory\n"
+
+
 def test_a_home_is_expanded(home: Path, tmp_path: Path) -> None:
     assert local_path("~/m.gguf", tmp_path) == home / "m.gguf"
     assert local_path("m.gguf", tmp_path) == tmp_path / "m.gguf"
