@@ -6,7 +6,7 @@ with the family's wire format.
 
 from __future__ import annotations
 
-from pollama.prompts.parsers import harmony, qwen3
+from pollama.prompts.parsers import harmony, qwen3, qwen3_coder
 from pollama.prompts.parsers.base import (
     Output,
     OutputParser,
@@ -18,9 +18,15 @@ from pollama.types.model import Model
 
 PARSERS: dict[str, ParserFamily] = {
     "harmony": harmony.FAMILY,
+    "nemotron-3-nano": qwen3_coder.THINKING,
+    "nemotron-3.5-nano": qwen3_coder.THINKING,
+    "ornith": qwen3_coder.THINKING,
     "qwen3": qwen3.QWEN3,
-    "qwen3-coder": qwen3.QWEN3_CODER,
+    "qwen3-coder": qwen3_coder.FAMILY,
     "qwen3-thinking": qwen3.QWEN3_THINKING,
+    "qwen3-vl-instruct": qwen3.QWEN3_VL,
+    "qwen3-vl-thinking": qwen3.QWEN3_VL_THINKING,
+    "qwen3.5": qwen3_coder.THINKING,
 }
 """Name in the manifest -> family."""
 

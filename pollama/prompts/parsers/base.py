@@ -55,6 +55,12 @@ class ParserContext:
     last_message: Message | None = None
     think: Think = None
 
+    @property
+    def continues_content(self) -> bool:
+        """Whether the prompt ends inside the content of the answer."""
+        last = self.last_message
+        return bool(last and last.role == "assistant" and last.content)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ParserFamily:
