@@ -18,15 +18,15 @@ from pollama.types.model import Model
 
 PARSERS: dict[str, ParserFamily] = {
     "harmony": harmony.FAMILY,
-    "nemotron-3-nano": qwen3_coder.THINKING,
-    "nemotron-3.5-nano": qwen3_coder.THINKING,
-    "ornith": qwen3_coder.THINKING,
+    "nemotron-3-nano": qwen3_coder.NEMOTRON3,
+    "nemotron-3.5-nano": qwen3_coder.NEMOTRON3,
+    "ornith": qwen3_coder.QWEN35,
     "qwen3": qwen3.QWEN3,
     "qwen3-coder": qwen3_coder.FAMILY,
     "qwen3-thinking": qwen3.QWEN3_THINKING,
     "qwen3-vl-instruct": qwen3.QWEN3_VL,
     "qwen3-vl-thinking": qwen3.QWEN3_VL_THINKING,
-    "qwen3.5": qwen3_coder.THINKING,
+    "qwen3.5": qwen3_coder.QWEN35,
 }
 """Name in the manifest -> family."""
 

@@ -17,7 +17,9 @@ ReadCall = Callable[[str], ToolCall]
 
 
 class CallBlocks:
-    """Finds the calls. White space before a call is dropped, that behind one with ``trims``.
+    """Finds the calls. White space before a call is dropped, and what arrives with the end of one.
+
+    ``trims``: white space that arrives later is dropped as well.
 
     ``read_rest`` reads a call that the end of the answer leaves open; without it such a call is dropped.
     """
@@ -66,7 +68,7 @@ class CallBlocks:
         if not found:
             return False
         self._add(output, self._read(inside))
-        self._buffer = behind
+        self._buffer = behind.lstrip(GO_SPACES)
         self._inside = False
         self._after_call = self._trims
         return True

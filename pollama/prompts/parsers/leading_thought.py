@@ -29,8 +29,8 @@ class LeadingThought:
     """Separates the thought; the answer is handed on as content, for another parser.
 
     ``opening``: tag that may stand in front. ``optional``: without that tag there is no thought at all.
-    ``ended_by``: tags of the answer that end a thought which was not closed. White space around the closing tag is
-    dropped, that behind the opening tag with ``trims``.
+    ``ended_by``: tags of the answer that end a thought which was not closed; ``trims_call`` drops white space behind
+    them. White space around the closing tag is dropped, that behind the opening tag with ``trims_thought``.
     """
 
     def __init__(
@@ -40,13 +40,15 @@ class LeadingThought:
         opening: str = "",
         optional: bool = False,
         ended_by: Sequence[str] = (),
-        trims: bool = False,
+        trims_thought: bool = False,
+        trims_call: bool = False,
     ) -> None:
         self._closing = closing
         self._opening = opening
         self._optional = optional
         self._ends = (closing, *ended_by)
-        self._trims = trims
+        self._trims_thought = trims_thought
+        self._after_call = _State.BEFORE_ANSWER if trims_call else _State.ANSWER
         self._state = _State.OPENING if opening else _State.THINKING
         self._buffer = ""
 
@@ -78,7 +80,7 @@ class LeadingThought:
         trimmed = self._buffer.lstrip(GO_SPACES)
         if trimmed.startswith(self._opening):
             self._buffer = trimmed.removeprefix(self._opening)
-            self._state = _State.BEFORE_THOUGHT if self._trims else _State.THINKING
+            self._state = _State.BEFORE_THOUGHT if self._trims_thought else _State.THINKING
             return True
         if self._opening.startswith(trimmed):
             return False
@@ -100,7 +102,8 @@ class LeadingThought:
             return False
         output.thinking += self._buffer[:position].rstrip(GO_SPACES)
         self._buffer = self._buffer[position + len(end) :]
+        self._state = _State.BEFORE_ANSWER
         if end != self._closing:
             output.content += end
-        self._state = _State.BEFORE_ANSWER
+            self._state = self._after_call
         return True

@@ -7,6 +7,7 @@ CALL is the almost-XML of ``xml_call``.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Final
 
 from pollama.prompts.parsers.base import OutputParser, ParserContext, ParserError, ParserFamily
@@ -16,6 +17,8 @@ from pollama.prompts.parsers.leading_thought import CLOSING, OPENING, LeadingTho
 from pollama.prompts.parsers.qwen3 import CALL, CALL_END
 from pollama.prompts.parsers.xml_call import parse_xml_call
 from pollama.types.messages import ToolCall
+
+_TAGS: Final = (OPENING, CLOSING, CALL, CALL_END)
 
 
 def _make(context: ParserContext) -> OutputParser:
@@ -28,14 +31,18 @@ def _make(context: ParserContext) -> OutputParser:
     return CallBlocks(CALL, CALL_END, read)
 
 
-def _make_thinking(context: ParserContext) -> OutputParser:
+def _make_thinking(context: ParserContext, *, trims_call: bool) -> OutputParser:
     calls = _make(context)
     if context.think is False or context.continues_content:
         return calls
-    return Stages(LeadingThought(opening=OPENING, ended_by=(CALL,), trims=True), calls)
+    thought = LeadingThought(opening=OPENING, ended_by=(CALL,), trims_thought=True, trims_call=trims_call)
+    return Stages(thought, calls)
 
 
 FAMILY: Final = ParserFamily(make=_make, tools=True, thinking=False, preserved=(CALL, CALL_END))
-THINKING: Final = ParserFamily(
-    make=_make_thinking, tools=True, thinking=True, preserved=(OPENING, CLOSING, CALL, CALL_END)
+QWEN35: Final = ParserFamily(
+    make=partial(_make_thinking, trims_call=True), tools=True, thinking=True, preserved=_TAGS
+)
+NEMOTRON3: Final = ParserFamily(
+    make=partial(_make_thinking, trims_call=False), tools=True, thinking=True, preserved=_TAGS
 )

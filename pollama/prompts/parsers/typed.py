@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Sequence
 from typing import Final, TypeAlias
@@ -16,6 +17,7 @@ Reader: TypeAlias = Callable[[str], Json]
 
 _INTEGER: Final = re.compile(r"[+-]?[0-9]+")
 _NUMBER: Final = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
+_HEX_NUMBER: Final = re.compile(r"[+-]?0[xX]([0-9a-fA-F]+\.?[0-9a-fA-F]*|\.[0-9a-fA-F]+)[pP][+-]?[0-9]+")
 _MAX_INTEGER: Final = 2**63
 
 
@@ -70,11 +72,22 @@ def _integer(text: str) -> int:
 
 
 def _number(text: str) -> int | float:
-    if not _NUMBER.fullmatch(text):
+    value = parse_number(text)
+    if value is None:
         raise _NoMatchError
-    value = float(text)
-    if value in (float("inf"), float("-inf")):
-        raise _NoMatchError
+    return value
+
+
+def parse_number(text: str) -> int | float | None:
+    """Return a finite number in the notation of Go, an integral one as integer; None for anything else."""
+    if _HEX_NUMBER.fullmatch(text):
+        value = float.fromhex(text)
+    elif _NUMBER.fullmatch(text):
+        value = float(text)
+    else:
+        return None
+    if not math.isfinite(value):
+        return None
     return int(value) if value.is_integer() and abs(value) < _MAX_INTEGER else value
 
 
