@@ -44,9 +44,8 @@ class Client:
     def __init__(self, config: Config) -> None:
         address = config.host
         self.address = replace(address, host=DEFAULT_HOST) if not address.host else address
-        proxies = {"http": config.http_proxy, "https": config.https_proxy}
-        used = {} if _is_local(self.address) else {scheme: proxy for scheme, proxy in proxies.items() if proxy}
-        self._opener = urllib.request.build_opener(urllib.request.ProxyHandler(used), _AnyStatus())
+        proxies = urllib.request.ProxyHandler(_proxies(config, self.address))
+        self._opener = urllib.request.build_opener(proxies, _AnyStatus())
 
     def heartbeat(self) -> None:
         """Ask whether the server is there. Raises ConnectionRefusedByServerError when nothing listens."""
@@ -112,12 +111,25 @@ class _AnyStatus(urllib.request.HTTPErrorProcessor):
     https_response = http_response
 
 
-def _is_local(address: ServerAddress) -> bool:
-    """Tell whether an address is this machine; such addresses are never reached through a proxy."""
+def _proxies(config: Config, address: ServerAddress) -> dict[str, str]:
+    """Return the proxies for an address by scheme; this machine is never reached through one."""
+    if _is_local(address.host) or _is_excepted(address.host, config.no_proxy):
+        return {}
+    proxies = {"http": config.http_proxy, "https": config.https_proxy}
+    return {scheme: proxy for scheme, proxy in proxies.items() if proxy}
+
+
+def _is_excepted(host: str, exceptions: str) -> bool:
+    """Tell whether a list in the form of NO_PROXY names a host or a domain above it."""
+    names = [name.strip().lstrip(".") for name in exceptions.split(",") if name.strip()]
+    return any(name in {"*", host} or host.endswith(f".{name}") for name in names)
+
+
+def _is_local(host: str) -> bool:
     try:
-        return ip_address(address.host).is_loopback
+        return ip_address(host).is_loopback
     except ValueError:
-        return address.host == "localhost"
+        return host == "localhost"
 
 
 def _lines(response: HTTPResponse) -> Iterator[bytes]:

@@ -32,6 +32,15 @@ def test_a_server_on_this_machine_is_reached_without_the_proxy(
     assert cli("list").status == 0
 
 
+def test_a_server_can_be_excepted_from_the_proxy(
+    cli: Cli, server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OLLAMA_HOST", "nobody.invalid")
+    monkeypatch.setenv("HTTP_PROXY", f"http://{server.address}")
+    monkeypatch.setenv("NO_PROXY", "example.test,.invalid")
+    assert "no such host" in cli("list").err
+
+
 def test_a_path_in_the_address_is_kept(
     cli: Cli, script: Script, server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
