@@ -11,12 +11,10 @@ from typing import Final
 
 from pollama.prompts.renderers.base import RenderContext, RendererFamily
 from pollama.prompts.renderers.queries import is_prefill
-from pollama.prompts.renderers.qwen_xml import INSTRUCTIONS, TOOLS_HEADING, tool_results, xml_call
-from pollama.prompts.renderers.values import compact_json, plain_text
-from pollama.prompts.tool_json import parameters_json, property_json
-from pollama.types.gojson import sorted_maps
+from pollama.prompts.renderers.qwen_xml import INSTRUCTIONS, TOOLS_HEADING, tool_results, xml_call, xml_function
+from pollama.prompts.renderers.values import plain_text
 from pollama.types.json import Json
-from pollama.types.messages import Message, Tool, ToolProperty
+from pollama.types.messages import Message, Tool
 
 _DEFAULT_SYSTEM: Final = "You are Qwen, a helpful AI assistant that can interact with a computer to solve tasks."
 _START: Final = "<|im_start|>"
@@ -32,7 +30,7 @@ def _render(context: RenderContext) -> str:
 
 def _system_turn(system: str, tools: Sequence[Tool]) -> str:
     if tools:
-        functions = "".join(f"\n{_function(tool)}" for tool in tools)
+        functions = "".join(f"\n{xml_function(tool, _schema_text)}" for tool in tools)
         tools_text = f"\n\n{TOOLS_HEADING}{functions}\n</tools>\n\n{INSTRUCTIONS}"
         return f"{_START}system\n{system or _DEFAULT_SYSTEM}{tools_text}{_END}"
     return f"{_START}system\n{system}{_END}" if system else ""
@@ -56,34 +54,8 @@ def _body(message: Message) -> str:
     return content + "".join(f"\n{xml_call(call)}" for call in message.tool_calls)
 
 
-def _function(tool: Tool) -> str:
-    lines = ["<function>", f"<name>{tool.name}</name>"]
-    if tool.description:
-        lines.append(f"<description>{tool.description}</description>")
-    lines.append("<parameters>")
-    for name, item in (tool.parameters.properties or {}).items():
-        lines += _parameter(name, item)
-    lines += _extra_keys(parameters_json(tool.parameters), known={"type", "properties"})
-    return "\n".join([*lines, "</parameters>", "</function>"])
-
-
-def _parameter(name: str, item: ToolProperty) -> list[str]:
-    lines = ["<parameter>", f"<name>{name}</name>"]
-    if item.type:
-        lines.append(f"<type>{_type_text(item.type)}</type>")
-    if item.description:
-        lines.append(f"<description>{item.description}</description>")
-    lines += _extra_keys(property_json(item), known={"type", "description"})
-    return [*lines, "</parameter>"]
-
-
-def _type_text(types: Sequence[str]) -> str:
-    return types[0] if len(types) == 1 else compact_json(list(types))
-
-
-def _extra_keys(schema: dict[str, Json], known: set[str]) -> list[str]:
-    """Return the lines for the keywords of a schema that have no place of their own."""
-    return [f"<{key}>{plain_text(sorted_maps(value))}</{key}>" for key, value in schema.items() if key not in known]
+def _schema_text(keyword: str, value: Json) -> str:
+    return plain_text(value)
 
 
 QWEN3_CODER: Final = RendererFamily(render=_render)

@@ -15,11 +15,13 @@ Results of consecutive tool messages share one user turn, each within ``<tool_re
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
-from pollama.prompts.renderers.values import argument_values, plain_text
-from pollama.types.messages import Message, ToolCall
+from pollama.prompts.renderers.values import argument_values, compact_json, plain_text
+from pollama.prompts.tool_json import parameters_json, property_json
+from pollama.types.json import Json
+from pollama.types.messages import Message, Tool, ToolCall, ToolProperty
 
 TOOLS_HEADING: Final = "# Tools\n\nYou have access to the following functions:\n\n<tools>"
 
@@ -50,13 +52,43 @@ the user about function calls
 </IMPORTANT>"""
 
 
-def xml_call(call: ToolCall) -> str:
+def xml_call(call: ToolCall, argument_text: Callable[[Json], str] = plain_text) -> str:
     """Return a call, without a line feed at its end."""
     parameters = "".join(
-        f"<parameter={name}>\n{plain_text(value)}\n</parameter>\n"
+        f"<parameter={name}>\n{argument_text(value)}\n</parameter>\n"
         for name, value in argument_values(call.arguments).items()
     )
     return f"<tool_call>\n<function={call.name}>\n{parameters}</function>\n</tool_call>"
+
+
+def xml_function(tool: Tool, schema_text: Callable[[str, Json], str]) -> str:
+    """Return the declaration of a tool, without a line feed at its end.
+
+    ``schema_text`` writes a keyword of a schema that has no element of its own, given its name and its value.
+    """
+    lines = ["<function>", f"<name>{tool.name}</name>"]
+    if tool.description:
+        lines.append(f"<description>{tool.description}</description>")
+    lines.append("<parameters>")
+    for name, item in (tool.parameters.properties or {}).items():
+        lines += _parameter(name, item, schema_text)
+    lines += _other_keywords(parameters_json(tool.parameters), {"type", "properties"}, schema_text)
+    return "\n".join([*lines, "</parameters>", "</function>"])
+
+
+def _parameter(name: str, item: ToolProperty, schema_text: Callable[[str, Json], str]) -> list[str]:
+    lines = ["<parameter>", f"<name>{name}</name>"]
+    if item.type:
+        types = item.type[0] if len(item.type) == 1 else compact_json(list(item.type))
+        lines.append(f"<type>{types}</type>")
+    if item.description:
+        lines.append(f"<description>{item.description}</description>")
+    lines += _other_keywords(property_json(item), {"type", "description"}, schema_text)
+    return [*lines, "</parameter>"]
+
+
+def _other_keywords(schema: dict[str, Json], known: set[str], schema_text: Callable[[str, Json], str]) -> list[str]:
+    return [f"<{key}>{schema_text(key, value)}</{key}>" for key, value in schema.items() if key not in known]
 
 
 def tool_results(messages: Sequence[Message], index: int, content: str) -> str:

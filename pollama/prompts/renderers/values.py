@@ -31,16 +31,16 @@ def indented_json(value: Json, *, indent: str = "    ") -> str:
 
     def spread(match: re.Match[str]) -> str:
         nonlocal depth
-        token = match[0]
-        if token == ":":
+        mark = match[0]
+        if mark == ":":
             return ": "
-        if token in ("{", "["):
+        if mark in ("{", "["):
             depth += 1
-            return f"{token}\n{indent * depth}"
-        if token in ("}", "]"):
+            return f"{mark}\n{indent * depth}"
+        if mark in ("}", "]"):
             depth -= 1
-            return f"\n{indent * depth}{token}"
-        return f",\n{indent * depth}" if token == "," else token
+            return f"\n{indent * depth}{mark}"
+        return f",\n{indent * depth}" if mark == "," else mark
 
     return _STRING_OR_BRACKET.sub(spread, compact_json(value))
 
@@ -49,9 +49,9 @@ _HTML_ESCAPES: Final = {"\\u003c": "<", "\\u003e": ">", "\\u0026": "&"}
 _ESCAPE: Final = re.compile(r"\\\\|\\u00(?:3c|3e|26)")
 
 
-def without_html_escapes(encoded: str) -> str:
-    """Return JSON text with ``<``, ``>`` and ``&`` written plainly."""
-    return _ESCAPE.sub(lambda match: _HTML_ESCAPES.get(match[0], match[0]), encoded)
+def raw_spaced_json(value: Json) -> str:
+    """Return JSON as ``spaced_json`` does, with ``<``, ``>`` and ``&`` written plainly."""
+    return _ESCAPE.sub(lambda match: _HTML_ESCAPES.get(match[0], match[0]), spaced_json(value))
 
 
 def argument_values(arguments: dict[str, Json] | None) -> dict[str, Json]:

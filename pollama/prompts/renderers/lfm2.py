@@ -1,0 +1,79 @@
+"""LFM2 and LFM2 Thinking.
+
+Wire format: BOS, then ``<|im_start|>ROLE\\nCONTENT<|im_end|>\\n`` per turn. The system turn ends with the list of tools.
+An assistant turn holds thoughts (thinking models only), calls and content in this order; the calls are one list in
+Python's form, ``<|tool_call_start|>[NAME(KEY=VALUE,...)]<|tool_call_end|>``. Text within the format is JSON that does not
+escape HTML.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Final
+
+from pollama.prompts.renderers.base import RenderContext, RendererFamily
+from pollama.prompts.renderers.images import ImageWriter
+from pollama.prompts.renderers.queries import is_prefill
+from pollama.prompts.renderers.values import argument_values, raw_spaced_json, spaced_json
+from pollama.prompts.spaces import trim
+from pollama.prompts.tool_json import function_json, properties_json
+from pollama.types.messages import Message, Tool, ToolCall
+
+_BOS: Final = "<|startoftext|>"
+_START: Final = "<|im_start|>"
+_END: Final = "<|im_end|>\n"
+_UNTHINK: Final = "</think>"
+
+
+def _render(context: RenderContext, *, writes_thoughts: bool) -> str:
+    messages, images = context.messages, ImageWriter(context, "<image>")
+    leads = bool(messages) and messages[0].role == "system"
+    text = _BOS + _system_turn(messages[0].content if leads else "", context.tools)
+    keeps_thoughts = writes_thoughts or bool(context.think)
+    last_answer = max((index for index, message in enumerate(messages) if message.role == "assistant"), default=-1)
+    for index in range(1 if leads else 0, len(messages)):
+        message = messages[index]
+        content = images.content(index, message)
+        if message.role == "tool":
+            content = f"<|tool_response_start|>{content}<|tool_response_end|>"
+        if message.role == "assistant":
+            content = content if keeps_thoughts or index == last_answer else _without_thoughts(content)
+            content = _answer(message, content, writes_thoughts)
+        text += f"{_START}{message.role}\n{content}" + ("" if is_prefill(messages, index) else _END)
+    return text if messages and is_prefill(messages, len(messages) - 1) else f"{text}{_START}assistant\n"
+
+
+def _system_turn(system: str, tools: Sequence[Tool]) -> str:
+    listed = f"List of tools: <|tool_list_start|>[{', '.join(map(_function, tools))}]<|tool_list_end|>" if tools else ""
+    parts = [part for part in (system, listed) if part]
+    return f"{_START}system\n" + "\n".join(parts) + _END if parts else ""
+
+
+def _function(tool: Tool) -> str:
+    """Return a function as JSON; only its properties, the last member of its parameters, escape HTML."""
+    function = function_json(tool)
+    head = raw_spaced_json({**function, "parameters": {**function["parameters"], "properties": None}})
+    return head.removesuffix("null}}") + spaced_json(properties_json(tool.parameters.properties)) + "}}"
+
+
+def _without_thoughts(content: str) -> str:
+    _, found, after = content.rpartition(_UNTHINK)
+    return trim(after) if found else content
+
+
+def _answer(message: Message, content: str, writes_thoughts: bool) -> str:
+    thoughts = f"<think>{message.thinking}{_UNTHINK}" if writes_thoughts and message.thinking else ""
+    if not message.tool_calls:
+        return thoughts + content
+    calls = ",".join(map(_call, message.tool_calls))
+    return f"{thoughts}<|tool_call_start|>[{calls}]<|tool_call_end|>" + (f"\n{content}" if content else "")
+
+
+def _call(call: ToolCall) -> str:
+    arguments = argument_values(call.arguments)
+    return f"{call.name}({','.join(f'{name}={raw_spaced_json(arguments[name])}' for name in sorted(arguments))})"
+
+
+LFM2: Final = RendererFamily(render=partial(_render, writes_thoughts=False), leading_bos=_BOS)
+LFM2_THINKING: Final = RendererFamily(render=partial(_render, writes_thoughts=True), leading_bos=_BOS)
