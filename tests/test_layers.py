@@ -20,6 +20,7 @@ ALLOWED: dict[str, set[str]] = {
     **dict.fromkeys(PURE, PURE),
     "config": PURE,
     "native": LEAVES,
+    "demo": set(),
     **dict.fromkeys(SIBLINGS, LEAVES),
     "inference": LEAVES | {"prompts"},
     "api": LEAVES | {"inference"},
