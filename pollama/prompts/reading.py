@@ -79,7 +79,7 @@ def _generic_reading(
     thinking = _thinking_parser(template, think, prompt_text)
     tag = template.tool_tag if request.tools and template else ""
     tools = Identified(ToolParser(tag, request.tools), new_id) if tag else None
-    parser: OutputParser | None = Stages(thinking, tools) if thinking and tools else thinking or tools
+    parser = _stages(thinking, tools)
     return Reading(
         parser=parser,
         preserved=_token_of_tag(tag),
@@ -96,23 +96,32 @@ def _native_reading(
     template = spec.chat_template if spec else ""
     last = request.messages[-1] if request.messages else None
     prefill = last.content if last and last.role == "assistant" else ""
-    tags = native.thought_tags(template)
-    inside = trim(prompt_text).endswith(tags[0])
     family = _native_family(template, request)
+    tags = native.thought_tags(template)
     if family and native.speaks_harmony(template):
-        parser: OutputParser = family.make(ParserContext(tools=request.tools, last_message=last, think=think))
+        parser: OutputParser | None = family.make(ParserContext(tools=request.tools, last_message=last, think=think))
     else:
-        parser = native.ThoughtSplitter(*tags, inside=inside)
-        if request.tools:
-            calls = family.make(ParserContext(tools=request.tools, think=False)) if family else None
-            parser = Stages(parser, calls or ToolParser(native.call_tag(template), request.tools))
-    held = native.CallsAtEnd(Identified(parser, new_id))
-    preserved = family.preserved if family else native.preserved_tokens(template, (*tags, native.call_tag(template)))
+        thoughts = native.ThoughtSplitter(*tags, inside=trim(prompt_text).endswith(tags[0])) if tags else None
+        parser = _stages(thoughts, _native_calls(template, request, family))
+    if parser:
+        parser = native.CallsAtEnd(Identified(parser, new_id))
     return Reading(
-        parser=native.Prefilled(held, prefill) if prefill else held,
-        preserved=preserved,
-        sends_empty_pieces=False,
+        parser=native.Prefilled(parser or native.Verbatim(), prefill) if prefill else parser,
+        preserved=family.preserved if family else native.preserved_tokens(template, tags or ()),
+        sends_empty_pieces=parser is None,
     )
+
+
+def _native_calls(template: str, request: ChatRequest, family: ParserFamily | None) -> OutputParser | None:
+    if not request.tools:
+        return None
+    if family:
+        return family.make(ParserContext(tools=request.tools, think=False))
+    return ToolParser(native.call_tag(template), request.tools)
+
+
+def _stages(thinking: OutputParser | None, tools: OutputParser | None) -> OutputParser | None:
+    return Stages(thinking, tools) if thinking and tools else thinking or tools
 
 
 def _native_family(template: str, request: ChatRequest) -> ParserFamily | None:

@@ -171,9 +171,15 @@ def test_native_reading_hands_out_calls_at_the_end() -> None:
 
 
 def test_native_reading_repeats_the_prefill_and_trims_the_start() -> None:
-    used = model(chat_template="{{ messages[0].content }}")
+    used = model(chat_template=NATIVE_TEMPLATE)
     assert parsed(chat(used), " one two") == Output(content="one two")
     assert parsed(chat(used, user("q"), assistant("It is")), " so") == Output(content="It is so")
+
+
+def test_native_reading_leaves_answers_alone_where_the_template_knows_no_thoughts() -> None:
+    assert chat(model()).parser is None
+    prefilled = chat(model(), user("q"), assistant("It is"))
+    assert parsed(prefilled, " <think>") == Output(content="It is <think>")
 
 
 def test_native_reading_begins_inside_a_thought_that_the_prompt_opened() -> None:

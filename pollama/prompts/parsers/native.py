@@ -57,9 +57,9 @@ def call_tag(template: str) -> str:
     return next((tag for tag in _TOOL_TAGS if tag in template), "{")
 
 
-def thought_tags(template: str) -> tuple[str, str]:
-    """Return the tags around a thought."""
-    return next((tags for tags in _THOUGHT_TAGS if tags[0] in template), _THOUGHT_TAGS[0])
+def thought_tags(template: str) -> tuple[str, str] | None:
+    """Return the tags around a thought, or None where a template knows of none."""
+    return next((tags for tags in _THOUGHT_TAGS if any(tag in template for tag in tags)), None)
 
 
 class _State(Enum):
@@ -166,8 +166,18 @@ class Prefilled:
         return self._parser.feed(prefill + text, done=done)
 
 
-def preserved_tokens(template: str, tags: Sequence[str]) -> tuple[str, ...]:
+class Verbatim:
+    """Takes an answer as it is."""
+
+    def feed(self, text: str, *, done: bool = False) -> Output:
+        """Return the part as content."""
+        del done
+        return Output(content=text)
+
+
+def preserved_tokens(template: str, thought: Sequence[str]) -> tuple[str, ...]:
     """Return the special tokens that must be readable in an answer: those of the template that parsers look for."""
+    tags = (*thought, call_tag(template))
     closing = {"<tool_call>": ("</tool_call>",), "<tool_calls>": ("</tool_calls>",)}
     wanted = [text for tag in tags if tag != "{" for text in (tag, *closing.get(tag, ()))]
     return tuple(text for text in wanted if text in template)
