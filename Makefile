@@ -59,7 +59,7 @@ check: dev
 	$(BIN)/mypy
 
 bench: dev
-	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks.engine_loop pollama/demo/demo.gguf
 
 docs: install
 	$(BIN)/python tools/write_docs.py
