@@ -6,7 +6,7 @@ with the family's wire format.
 
 from __future__ import annotations
 
-from pollama.prompts.parsers import harmony, qwen3, qwen3_coder
+from pollama.prompts.parsers import glm, harmony, ministral, olmo3, passthrough, qwen3, qwen3_coder
 from pollama.prompts.parsers.base import (
     Output,
     OutputParser,
@@ -17,10 +17,15 @@ from pollama.prompts.parsers.base import (
 from pollama.types.model import Model
 
 PARSERS: dict[str, ParserFamily] = {
+    "glm-4.7": glm.GLM47,
+    "glm-ocr": glm.GLM_OCR,
     "harmony": harmony.FAMILY,
+    "ministral": ministral.FAMILY,
     "nemotron-3-nano": qwen3_coder.NEMOTRON3,
     "nemotron-3.5-nano": qwen3_coder.NEMOTRON3,
+    "olmo3-think": olmo3.THINKING,
     "ornith": qwen3_coder.QWEN35,
+    "passthrough": passthrough.FAMILY,
     "qwen3": qwen3.QWEN3,
     "qwen3-coder": qwen3_coder.FAMILY,
     "qwen3-thinking": qwen3.QWEN3_THINKING,

@@ -30,7 +30,8 @@ class LeadingThought:
 
     ``opening``: tag that may stand in front. ``optional``: without that tag there is no thought at all.
     ``ended_by``: tags of the answer that end a thought which was not closed; ``trims_call`` drops white space behind
-    them. White space around the closing tag is dropped, that behind the opening tag with ``trims_thought``.
+    them. White space around the closing tag is dropped, that behind the opening tag with ``trims_thought``; without
+    ``trims_answer`` white space is kept that arrives later than the closing tag.
     """
 
     def __init__(
@@ -42,12 +43,14 @@ class LeadingThought:
         ended_by: Sequence[str] = (),
         trims_thought: bool = False,
         trims_call: bool = False,
+        trims_answer: bool = True,
     ) -> None:
         self._closing = closing
         self._opening = opening
         self._optional = optional
         self._ends = (closing, *ended_by)
         self._trims_thought = trims_thought
+        self._after_thought = _State.BEFORE_ANSWER if trims_answer else _State.ANSWER
         self._after_call = _State.BEFORE_ANSWER if trims_call else _State.ANSWER
         self._state = _State.OPENING if opening else _State.THINKING
         self._buffer = ""
@@ -102,8 +105,10 @@ class LeadingThought:
             return False
         output.thinking += self._buffer[:position].rstrip(GO_SPACES)
         self._buffer = self._buffer[position + len(end) :]
-        self._state = _State.BEFORE_ANSWER
-        if end != self._closing:
+        if end == self._closing:
+            self._buffer = self._buffer.lstrip(GO_SPACES)
+            self._state = self._after_thought
+        else:
             output.content += end
             self._state = self._after_call
         return True

@@ -40,9 +40,7 @@ def _make_thinking(context: ParserContext, *, trims_call: bool) -> OutputParser:
 
 
 FAMILY: Final = ParserFamily(make=_make, tools=True, thinking=False, preserved=(CALL, CALL_END))
-QWEN35: Final = ParserFamily(
-    make=partial(_make_thinking, trims_call=True), tools=True, thinking=True, preserved=_TAGS
-)
+QWEN35: Final = ParserFamily(make=partial(_make_thinking, trims_call=True), tools=True, thinking=True, preserved=_TAGS)
 NEMOTRON3: Final = ParserFamily(
     make=partial(_make_thinking, trims_call=False), tools=True, thinking=True, preserved=_TAGS
 )

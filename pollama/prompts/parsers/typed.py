@@ -18,6 +18,7 @@ Reader: TypeAlias = Callable[[str], Json]
 _INTEGER: Final = re.compile(r"[+-]?[0-9]+")
 _NUMBER: Final = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 _HEX_NUMBER: Final = re.compile(r"[+-]?0[xX]([0-9a-fA-F]+\.?[0-9a-fA-F]*|\.[0-9a-fA-F]+)[pP][+-]?[0-9]+")
+_SEPARATOR: Final = re.compile(r"(?<=[0-9a-fA-FxX])_(?=[0-9a-fA-F])")
 _MAX_INTEGER: Final = 2**63
 
 
@@ -80,11 +81,11 @@ def _number(text: str) -> int | float:
 
 def parse_number(text: str) -> int | float | None:
     """Return a finite number in the notation of Go, an integral one as integer; None for anything else."""
-    if _HEX_NUMBER.fullmatch(text):
-        value = float.fromhex(text)
-    elif _NUMBER.fullmatch(text):
-        value = float(text)
-    else:
+    digits = _SEPARATOR.sub("", text)
+    read = float.fromhex if _HEX_NUMBER.fullmatch(digits) else float if _NUMBER.fullmatch(digits) else None
+    try:
+        value = read(digits) if read else math.inf
+    except OverflowError:
         return None
     if not math.isfinite(value):
         return None
