@@ -69,7 +69,7 @@ class Chain:
             return
         last = llama.llama_sampler_chain_get(self.pointer, llama.llama_sampler_chain_n(self.pointer) - 1)
         for _ in range(draws):
-            llama.llama_sampler_apply(last, ctypes.byref(Candidates.of_tokens([0, 1]).structure))
+            llama.llama_sampler_apply(last, ctypes.byref(Candidates.of_tokens(0, 1).structure))
         self.draws += draws
 
     def accept(self, token: int) -> None:
@@ -95,7 +95,7 @@ class Grammar:
 
     def allows(self, token: int) -> bool:
         """Tell whether ``token`` may come next."""
-        single = Candidates.of_tokens([token])
+        single = Candidates.of_tokens(token)
         self.mask(single)
         return bool(np.isfinite(single.data["logit"][0]))
 
@@ -115,34 +115,23 @@ class Grammar:
 
 
 class Candidates:
-    """An array of candidates that samplers reorder and shorten. Reused from token to token."""
+    """Tokens to choose from, with their logits. Samplers reorder and shorten the array; it serves once."""
 
-    def __init__(self, count: int) -> None:
-        self._ids = np.arange(count, dtype=np.int32)
-        self.data: NDArray[Any] = np.zeros(count, _CANDIDATE)
-        self.structure = llama.llama_token_data_array()
-        self._rewind()
+    def __init__(self, ids: NDArray[np.int32], logits: NDArray[np.float32] | float) -> None:
+        self.data: NDArray[Any] = np.zeros(len(ids), _CANDIDATE)
+        self.data["id"] = ids
+        self.data["logit"] = logits
+        self.structure = llama.llama_token_data_array(
+            data=ctypes.cast(self.data.ctypes.data, ctypes.POINTER(llama.llama_token_data)),
+            size=len(ids),
+            selected=-1,
+            sorted=False,
+        )
 
     @classmethod
-    def of_tokens(cls, tokens: Iterable[int]) -> Candidates:
-        """Return candidates of equal weight for ``tokens`` only."""
-        ids = np.fromiter(tokens, np.int32)
-        candidates = cls(len(ids))
-        candidates.data["id"] = ids
-        return candidates
-
-    def fill(self, logits: NDArray[np.float32]) -> None:
-        """Take the logits of the whole vocabulary."""
-        self.data["id"] = self._ids
-        self.data["logit"] = logits
-        self._rewind()
-
-    def _rewind(self) -> None:
-        pointer = ctypes.cast(self.data.ctypes.data, ctypes.POINTER(llama.llama_token_data))
-        self.structure.data = pointer
-        self.structure.size = len(self.data)
-        self.structure.selected = -1
-        self.structure.sorted = False
+    def of_tokens(cls, *tokens: int) -> Candidates:
+        """Return candidates of equal weight."""
+        return cls(np.array(tokens, np.int32), 0.0)
 
     def chosen(self) -> int:
         """Return the token a chain has selected."""

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from pollama.native.model import Model, Placement
+from pollama.native.sampler import Candidates, Chain
+from pollama.native.vocabulary import Vocabulary
+from pollama.runners.llamacpp.sampling import TokenChooser, chain_settings
 from pollama.types.generation import GenerateJob, Sampling
 from tests.engine.conftest import OpenEngine
 from tests.engine.reference import plain_loop
@@ -19,6 +26,14 @@ HOT = Sampling(seed=7, temperature=1.6, top_k=0, top_p=1.0)
 
 def story(sampling: Sampling, max_tokens: int = 30) -> GenerateJob:
     return GenerateJob(prompt="tell me a story", max_tokens=max_tokens, sampling=sampling)
+
+
+@pytest.fixture(scope="module")
+def vocabulary(probe_model: Path) -> Iterator[Vocabulary]:
+    """The vocabulary of the probe model."""
+    model = Model(probe_model, Placement(devices=[]), lambda share: None)
+    yield model.vocabulary
+    model.close()
 
 
 async def test_a_seed_gives_the_same_text_whatever_else_runs(probe_model: Path, open_engine: OpenEngine) -> None:
@@ -112,3 +127,38 @@ async def test_log_probabilities_come_only_when_asked_for(probe_model: Path, ope
     assert all(not delta.logprobs for delta in plain.deltas)
     assert all(len(delta.logprobs) == 1 and not delta.logprobs[0].top for delta in chosen.deltas)
     assert chosen.deltas[0].logprobs[0].logprob == pytest.approx(0.0, abs=0.05)
+
+
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    sampling=st.builds(
+        Sampling,
+        temperature=st.sampled_from([0.0, 0.8, 2.0]),
+        top_k=st.sampled_from([0, 1, 5, 40, 5000]),
+        top_p=st.sampled_from([0.5, 0.9, 1.0]),
+        min_p=st.sampled_from([0.0, 0.1]),
+        typical_p=st.sampled_from([0.7, 1.0]),
+        repeat_last_n=st.sampled_from([0, 4, 64, -1]),
+        repeat_penalty=st.sampled_from([0.8, 1.0, 1.3]),
+        presence_penalty=st.sampled_from([-1.0, 0.0, 1.5]),
+        frequency_penalty=st.sampled_from([0.0, 0.5]),
+        seed=st.integers(0, 2**32 - 1),
+    ),
+)
+def test_the_choice_is_that_of_the_whole_chain_over_all_tokens(
+    vocabulary: Vocabulary, *, seed: int, sampling: Sampling
+) -> None:
+    settings = chain_settings(sampling, 256)
+    dice = np.random.default_rng(seed)
+    prompt: list[int] = dice.integers(0, vocabulary.length, 50).tolist()
+    chooser, chain = TokenChooser(vocabulary, settings), Chain(vocabulary, settings)
+    chooser.remember(prompt)
+    for token in prompt:
+        chain.accept(token)
+    for _ in range(5):
+        logits = (dice.standard_normal(vocabulary.length) * 3).astype(np.float32)
+        expected = chain.apply(Candidates(np.arange(vocabulary.length, dtype=np.int32), logits))
+        chain.accept(expected)
+        assert chooser.choose(logits) == expected
+    chooser.close()
+    chain.close()

@@ -10,7 +10,6 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -48,7 +47,6 @@ class Loop:
         parallel: int,
         window: int,
         projector: Projector | None = None,
-        sampling_threads: int = 1,
     ) -> None:
         self._context = context
         self._projector = projector
@@ -60,7 +58,6 @@ class Loop:
         self._waiting: deque[Sequence] = deque()
         self._running: list[Sequence] = []
         self._blocked = False
-        self._pool = ThreadPoolExecutor(sampling_threads, "sampling") if sampling_threads > 1 else None
         self.memory = KvMemory(context)
         self.counters = Counters()
 
@@ -107,8 +104,6 @@ class Loop:
         """Free what the sequences hold."""
         for sequence in [*self._running, *self._waiting]:
             sequence.chooser.close()
-        if self._pool is not None:
-            self._pool.shutdown()
 
     def step(self) -> list[Event]:
         """Do one step; return what happened to the sequences."""
@@ -241,14 +236,8 @@ class Loop:
         if not rows:
             return []
         self._context.synchronise()
-        outputs = [(sequence, self._context.logits(row)) for sequence, row in rows]
-        worth_threads = sum(not sequence.chooser.is_plain_greedy for sequence, _ in outputs) > 1
-        choices: Iterable[Choice | Exception]
-        if self._pool is not None and worth_threads:
-            choices = self._pool.map(_choose, outputs)
-        else:
-            choices = map(_choose, outputs)
-        return [self._apply(sequence, choice) for (sequence, _), choice in zip(outputs, choices, strict=True)]
+        choices = [(sequence, _choose(sequence, self._context.logits(row))) for sequence, row in rows]
+        return [self._apply(sequence, choice) for sequence, choice in choices]
 
     def _apply(self, sequence: Sequence, choice: Choice | Exception) -> Event:
         if isinstance(choice, Exception):
@@ -359,9 +348,8 @@ class Choice:
     score: TokenScore | None
 
 
-def _choose(output: tuple[Sequence, NDArray[np.float32]]) -> Choice | Exception:
-    """Sample one sequence; touches nothing but its own sampler."""
-    sequence, logits = output
+def _choose(sequence: Sequence, logits: NDArray[np.float32]) -> Choice | Exception:
+    """Sample one sequence, before anything can change the logits of the others."""
     try:
         token = sequence.chooser.choose(logits)
     except NativeError as error:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import secrets
+from collections import deque
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +14,9 @@ from pollama.native.sampler import Candidates, Chain, ChainSettings, Grammar
 from pollama.native.vocabulary import Vocabulary
 from pollama.runners.llamacpp.text import TokenScore
 from pollama.types.generation import Sampling
+
+_GROUP: Final = 64
+"""Tokens whose best one stands for them while a bound for the best of all is sought."""
 
 
 def chain_settings(sampling: Sampling, context: int) -> ChainSettings:
@@ -24,7 +29,7 @@ def chain_settings(sampling: Sampling, context: int) -> ChainSettings:
         top_p=sampling.top_p,
         min_p=sampling.min_p,
         typical_p=sampling.typical_p,
-        last_n=context if sampling.repeat_last_n < 0 else sampling.repeat_last_n,
+        last_n=context if sampling.repeat_last_n < 0 else min(sampling.repeat_last_n, context),
         repeat_penalty=sampling.repeat_penalty,
         frequency_penalty=sampling.frequency_penalty,
         presence_penalty=sampling.presence_penalty,
@@ -39,7 +44,8 @@ class TokenChooser:
         self._settings = settings
         self._chain = Chain(vocabulary, settings)
         self._grammar = grammar
-        self._candidates: Candidates | None = None
+        self._all_ids = np.arange(vocabulary.length, dtype=np.int32)
+        self._recent: deque[int] = deque(maxlen=settings.last_n if settings.penalises else 0)
 
     @property
     def is_plain_greedy(self) -> bool:
@@ -55,7 +61,11 @@ class TokenChooser:
         """Let the penalties see ``tokens`` (a prompt)."""
         if self._settings.penalises:
             for token in tokens[-self._settings.last_n :]:
-                self._chain.accept(token)
+                self._penalise(token)
+
+    def _penalise(self, token: int) -> None:
+        self._recent.append(token)
+        self._chain.accept(token)
 
     def resume(self, tokens: list[int], draws: int) -> None:
         """Go on as if this had chosen ``tokens`` with ``draws`` random numbers. Raises NativeError."""
@@ -73,24 +83,38 @@ class TokenChooser:
         """Return the next token and take it into account."""
         token = int(np.argmax(logits)) if self.is_plain_greedy else self._sample(logits)
         if self._settings.penalises:
-            self._chain.accept(token)
+            self._penalise(token)
         if self._grammar is not None:
             self._grammar.accept(token)
         return token
 
     def _sample(self, logits: NDArray[np.float32]) -> int:
-        if self._candidates is None:
-            self._candidates = Candidates(self._vocabulary.length)
-        self._candidates.fill(logits)
-        token = self._chain.apply(self._candidates)
+        """Sample first and check the grammar then: it is far slower on the whole vocabulary than on one token."""
+        token = self._chain.apply(self._candidates(logits))
         if self._grammar is None or self._grammar.allows(token):
             return token
-        self._candidates.fill(logits)
-        self._grammar.mask(self._candidates)
-        token = self._chain.apply(self._candidates)
+        candidates = Candidates(self._all_ids, logits)
+        self._grammar.mask(candidates)
+        token = self._chain.apply(candidates)
         if not self._grammar.allows(token):
             raise NativeError("no token of the vocabulary continues the requested format")
         return token
+
+    def _candidates(self, logits: NDArray[np.float32]) -> Candidates:
+        """Return the tokens that the chain can choose: all, or a few that its top k are certainly among.
+
+        Penalties move only recent tokens, so those and the best k + (number of recent) others are enough. The best of
+        each of that many groups are as many tokens; what is below all of them is not among the best.
+        """
+        recent = list(set(self._recent))
+        wanted = (1 if self._settings.greedy else self._settings.top_k) + len(recent)
+        groups = logits[: len(logits) - len(logits) % _GROUP].reshape(_GROUP, -1).max(axis=0)
+        if wanted <= len(recent) or wanted > len(groups):
+            return Candidates(self._all_ids, logits)
+        possible = logits >= np.partition(groups, -wanted)[-wanted]
+        possible[recent] = True
+        ids = np.flatnonzero(possible).astype(np.int32)
+        return Candidates(ids, logits[ids])
 
     def close(self) -> None:
         """Free what llama.cpp holds; safe to call twice."""
