@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from array import array
-
 from aiohttp import web
 
 from pollama.api.cloud import refuse_cloud_name
@@ -12,6 +10,7 @@ from pollama.api.generation import client_of
 from pollama.api.ollama import decode, schemas
 from pollama.api.ollama.records import present
 from pollama.api.services import SERVICES
+from pollama.api.vectors import shortest_singles
 from pollama.errors import BadRequestError, GenerationError, ModelNotFoundError, NameRequiredError, PollamaError
 from pollama.types import gojson
 from pollama.types.events import Embeddings
@@ -53,7 +52,7 @@ async def embeddings(request: web.Request) -> web.Response:
 
 
 def _embed_body(model: str, result: Embeddings) -> bytes:
-    fields = {"model": model, "embeddings": [array("f", vector) for vector in result.vectors]}
+    fields = {"model": model, "embeddings": [shortest_singles(vector) for vector in result.vectors]}
     measures = {
         "total_duration": result.total_duration,
         "load_duration": result.load_duration,

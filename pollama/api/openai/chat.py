@@ -59,6 +59,8 @@ class ChatAnswer:
         self._created = unix_now()
         self._began = False
         self._called = False
+        head = gojson.dumps(self._head("chat.completion.chunk", model))
+        self._delta_head = f'data: {head[:-1]},"choices":[{{"index":0,"delta":'
 
     def event(self, event: Event | None) -> bytes:
         """Return the chunks of an event."""
@@ -90,8 +92,10 @@ class ChatAnswer:
     def _delta(self, delta: dict[str, Json], logged: Piece | None) -> bytes:
         role = {} if self._began else {"role": "assistant"}
         self._began = True
-        choice = _choice({**role, **delta})
-        return self._chunk([choice | encode_logprobs(logged.logprobs if logged else [])])
+        logprobs = encode_logprobs(logged.logprobs) if logged else {}
+        # Everything around the delta stays the same from token to token, so it is written only once.
+        tail = gojson.dumps({"finish_reason": None, **logprobs})[1:]
+        return f"{self._delta_head}{gojson.dumps({**role, **delta})},{tail}]}}\n\n".encode()
 
     def _chunk(self, choices: list[Json], model: str | None = None, **extra: Json) -> bytes:
         head = self._head("chat.completion.chunk", self._model if model is None else model)

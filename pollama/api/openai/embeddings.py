@@ -16,6 +16,7 @@ from pollama.api.openai import decode, schemas
 from pollama.api.openai.errors import envelope
 from pollama.api.services import SERVICES
 from pollama.api.v1 import failure, read_body, refusal, success
+from pollama.api.vectors import shortest_singles
 from pollama.errors import BadRequestError, ModelNotFoundError, NameRequiredError, PollamaError
 from pollama.types.events import Embeddings
 from pollama.types.json import Json
@@ -53,7 +54,7 @@ async def _embed(request: web.Request, wanted: EmbedRequest) -> Embeddings:
 
 def _body(model: str, result: Embeddings, *, as_text: bool) -> Json:
     data = [
-        {"object": "embedding", "embedding": _base64(vector) if as_text else array("f", vector), "index": index}
+        {"object": "embedding", "embedding": _base64(vector) if as_text else shortest_singles(vector), "index": index}
         for index, vector in enumerate(result.vectors)
     ]
     usage = {"prompt_tokens": result.prompt_tokens, "total_tokens": result.prompt_tokens}
