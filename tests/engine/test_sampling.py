@@ -142,7 +142,7 @@ async def test_log_probabilities_come_only_when_asked_for(probe_model: Path, ope
         repeat_penalty=st.sampled_from([0.8, 1.0, 1.3]),
         presence_penalty=st.sampled_from([-1.0, 0.0, 1.5]),
         frequency_penalty=st.sampled_from([0.0, 0.5]),
-        seed=st.integers(0, 2**32 - 1),
+        seed=st.integers(0, 2**32 - 2),
     ),
 )
 def test_the_choice_is_that_of_the_whole_chain_over_all_tokens(
