@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Final
 
 from pollama.prompts.render import Conversation, Prompt
 
 TOKENS_PER_MEDIUM: Final = 768
 """What an image is counted as while history is dropped."""
-_BATCH: Final = 8
+_BATCH: Final = 5
 """Lengths of history that are tried in one round trip to the runner."""
 
 CountTokens = Callable[[Sequence[str]], Awaitable[list[int]]]
@@ -24,33 +24,56 @@ async def fit_history(conversation: Conversation, context_length: int, count_tok
     """
     whole = conversation.prompt()
     last = len(conversation.messages) - 1
-    search = _Search(conversation, context_length, count_tokens)
-    if last <= 0 or await search.fits([whole]) == [True]:
+    if last <= 0:
+        return whole
+    counter = _Counter(conversation, count_tokens)
+    (tokens,) = await counter.count([whole])
+    if tokens <= context_length:
         return whole
     too_long, fitting = 0, last
+    tried = _around(_estimate(conversation, context_length / tokens), too_long, fitting)
     while fitting - too_long > 1:
-        step = max(1, (fitting - too_long) // (_BATCH + 1))
-        tried = list(range(too_long + step, fitting, step))[:_BATCH]
-        results = await search.fits([conversation.prompt(dropped) for dropped in tried])
-        for dropped, fits in zip(tried, results, strict=True):
-            if fits:
+        for dropped, count in zip(tried, await counter.count(map(conversation.prompt, tried)), strict=True):
+            if count <= context_length:
                 fitting = dropped
                 break
             too_long = dropped
+        tried = _spread(too_long, fitting)
     return conversation.prompt(fitting)
 
 
-class _Search:
-    """Tells which prompts fit."""
+class _Counter:
+    """Counts the tokens of prompts, images included."""
 
-    def __init__(self, conversation: Conversation, context_length: int, count_tokens: CountTokens) -> None:
+    def __init__(self, conversation: Conversation, count_tokens: CountTokens) -> None:
         self._per_medium = TOKENS_PER_MEDIUM if conversation.model.stored.projectors else 0
-        self._context_length = context_length
         self._count_tokens = count_tokens
 
-    async def fits(self, prompts: Sequence[Prompt]) -> list[bool]:
+    async def count(self, prompts: Iterable[Prompt]) -> list[int]:
+        prompts = list(prompts)
         counts = await self._count_tokens([prompt.text for prompt in prompts])
-        return [
-            count + self._per_medium * len(prompt.media) <= self._context_length
-            for prompt, count in zip(prompts, counts, strict=True)
-        ]
+        return [count + self._per_medium * len(prompt.media) for prompt, count in zip(prompts, counts, strict=True)]
+
+
+def _estimate(conversation: Conversation, share: float) -> int:
+    """Return how many messages to drop so that about ``share`` of the text is left."""
+    sizes = [len(message.content) + 1 for message in conversation.messages]
+    excess = sum(sizes) * (1 - share)
+    for dropped, size in enumerate(sizes):
+        if excess <= 0:
+            return dropped
+        excess -= size
+    return len(sizes)
+
+
+def _around(guess: int, low: int, high: int) -> list[int]:
+    """Return the numbers next to ``guess`` that lie between ``low`` and ``high``; at least one if there is one."""
+    middle = min(max(guess, low + 1), high - 1)
+    half = _BATCH // 2
+    return [number for number in range(middle - half, middle + half + 1) if low < number < high]
+
+
+def _spread(low: int, high: int) -> list[int]:
+    """Return numbers evenly spread between ``low`` and ``high``."""
+    step = max(1, (high - low) // (_BATCH + 1))
+    return list(range(low + step, high, step))[:_BATCH]
