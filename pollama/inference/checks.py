@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pollama.errors import BadRequestError, ForbiddenError, FormatError
+from pollama.errors import BadRequestError, ForbiddenError, FormatError, GenerationError
 from pollama.types import gojson
 from pollama.types.generation import RunnerInfo
 from pollama.types.goquote import go_quote
@@ -56,16 +56,19 @@ def check_raw(request: CompletionRequest) -> None:
         raise BadRequestError("raw mode does not support template, system, or context")
 
 
-def check_media(model: Model, media: Sequence[bytes], info: RunnerInfo) -> None:
-    """Raise BadRequestError for images or sounds that the loaded model cannot take in."""
+def check_media(model: Model, media: Sequence[bytes], info: RunnerInfo, *, native: bool) -> None:
+    """Raise BadRequestError or GenerationError for images or sounds that the loaded model cannot take in.
+
+    The status depends on who drives the conversation, as it does in Ollama.
+    """
     if not media:
         return
     config = model.stored.config
     if len(media) > 1 and "mllama" in (config.model_families or ()):
         raise BadRequestError("this model only supports one image while more than one image requested")
     if not (info.vision or info.audio):
-        raise BadRequestError(
-            f"{model.stored.short_name} was loaded without a projector: it takes no images and no audio"
+        raise GenerationError(
+            f"{model.stored.short_name} has no projector: it takes neither images nor audio", 500 if native else 400
         )
 
 

@@ -150,7 +150,7 @@ class Inference:
             if task.request.debug_render_only:
                 yield Rendered(template=prompted.shown, image_count=len(prompted.media))
                 return
-            checks.check_media(task.model, prompted.media, lease.runner.info)
+            checks.check_media(task.model, prompted.media, lease.runner.info, native=prompted.native)
             async with aclosing(self._answer(task, prompter, prompted, lease)) as events:
                 async for event in events:
                     yield event

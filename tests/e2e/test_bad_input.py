@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import re
 import struct
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import gguf
+import numpy as np
+import psutil
 import pytest
 
 from tests.e2e.conftest import MODELS, create_from_file
@@ -101,6 +106,52 @@ def test_broken_template_is_refused_at_create(fragile: Server) -> None:
     status, answer = fragile.request("POST", "/api/create", body)
     assert status == 400
     assert b"template error: template: :1: missing value for if" in answer
+
+
+def test_broken_jinja_template_is_an_error_of_the_request(fragile: Server) -> None:
+    data = (MODELS / "probe-native.gguf").read_bytes()
+    assert data.count(b"{%- for message in messages %}") == 1
+    assert _create(fragile, data.replace(b"{%- for message in messages %}", b"{%- far message in messages %}")) == ""
+    body = {"model": "bad", "messages": [{"role": "user", "content": "x"}], "stream": False}
+    status, answer = fragile.request("POST", "/api/chat", body)
+    assert status == 500
+    assert b"far" in answer
+    _still_alive(fragile)
+
+
+def test_model_larger_than_memory_is_refused_with_the_numbers(fragile: Server) -> None:
+    """A sparse file claims as much as four times the memory of the machine; nothing of it is ever read."""
+    create_from_file(fragile, "huge", PROBE)
+    tensor_bytes = 4 * psutil.virtual_memory().total
+    manifest = fragile.models / "manifests/registry.ollama.ai/library/huge/latest"
+    layers = json.loads(manifest.read_text())["layers"]
+    layer = next(layer for layer in layers if layer["mediaType"].endswith("image.model"))
+    weights = fragile.models / "blobs" / layer["digest"].replace(":", "-")
+    weights.unlink()
+    _write_sparse_gguf(weights, tensor_bytes)
+    os.utime(manifest, ns=(0, 0))  # what a pull of a new version would do
+    status, answer = fragile.request("POST", "/api/generate", {"model": "huge", "prompt": "x", "stream": False})
+    assert status == 500
+    assert re.search(rb"[0-9.]+ GiB", answer), answer
+    _still_alive(fragile)
+
+
+def _write_sparse_gguf(path: Path, tensor_bytes: int) -> None:
+    """Write the header of a one-layer llama model whose feed-forward matrix has ``tensor_bytes``, and a hole."""
+    writer = gguf.GGUFWriter(path, "llama")
+    writer.add_block_count(1)
+    writer.add_context_length(2048)
+    writer.add_embedding_length(1024)
+    writer.add_feed_forward_length(4096)
+    writer.add_head_count(8)
+    shape = [tensor_bytes // 4096, 1024]
+    writer.add_tensor_info("blk.0.ffn_up.weight", shape, np.dtype(np.float32), tensor_bytes)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_ti_data_to_file()
+    writer.close()
+    with path.open("r+b") as file:
+        file.truncate(path.stat().st_size + tensor_bytes + 4096)
 
 
 def test_port_in_use_is_a_clear_error(fragile: Server, tmp_path: Path) -> None:
