@@ -33,7 +33,7 @@ class RenderContext:
 class RendererFamily:
     """A built-in renderer as the registry lists it.
 
-    ``render`` raises RenderError. ``leading_bos`` is the BOS text that it begins every prompt with.
+    ``render`` raises RenderError. ``leading_bos`` is the BOS text that its prompts may begin with.
     """
 
     render: Callable[[RenderContext], str]

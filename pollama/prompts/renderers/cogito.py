@@ -32,7 +32,8 @@ def _render(context: RenderContext) -> str:
     text = BOS + _system(system, context.tools, thinks=bool(context.think))
     turns = [message for message in messages if message.role in _RENDERED]
     for role, group in groupby(turns, key=lambda message: message.role):
-        text += _tool_outputs(list(group)) if role == "tool" else "".join(map(_turn, group))
+        messages_of_role = list(group)
+        text += _tool_outputs(messages_of_role) if role == "tool" else "".join(map(_turn, messages_of_role))
     if not turns or turns[-1].role != "user":
         text += ASSISTANT
     return text + ("<think>\n" if context.think else "")

@@ -2,8 +2,8 @@
 
 Wire format: BOS, all system messages, the tools, and then turns without white space between them:
 ``<｜User｜>CONTENT``, ``<｜Assistant｜></think>CONTENT<｜end▁of▁sentence｜>``. Calls follow the content within
-``<｜tool▁calls▁begin｜>``, each ``<｜tool▁call▁begin｜>NAME<｜tool▁sep｜>ARGUMENTS<｜tool▁call▁end｜>``; a result stands
-within ``<｜tool▁output▁begin｜>`` and the answer to it has no ``<｜Assistant｜>``.
+``<｜tool▁calls▁begin｜>``, each ``<｜tool▁call▁begin｜>NAME<｜tool▁sep｜>ARGUMENTS<｜tool▁call▁end｜>``; a result
+stands within ``<｜tool▁output▁begin｜>`` and the answer to it has no ``<｜Assistant｜>``.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """LFM2 and LFM2 Thinking.
 
-Wire format: BOS, then ``<|im_start|>ROLE\\nCONTENT<|im_end|>\\n`` per turn. The system turn ends with the list of tools.
-An assistant turn holds thoughts (thinking models only), calls and content in this order; the calls are one list in
-Python's form, ``<|tool_call_start|>[NAME(KEY=VALUE,...)]<|tool_call_end|>``. Text within the format is JSON that does not
-escape HTML.
+Wire format: BOS, then ``<|im_start|>ROLE\\nCONTENT<|im_end|>\\n`` per turn. The system turn ends with the list of
+tools. An assistant turn holds thoughts (thinking models only), calls and content in this order; the calls are one list
+in Python's form, ``<|tool_call_start|>[NAME(KEY=VALUE,...)]<|tool_call_end|>``, values are JSON that does not escape
+HTML.
 """
 
 from __future__ import annotations
@@ -13,11 +13,12 @@ from functools import partial
 from typing import Final
 
 from pollama.prompts.renderers.base import RenderContext, RendererFamily
+from pollama.prompts.renderers.function_text import raw_function_json
 from pollama.prompts.renderers.images import ImageWriter
 from pollama.prompts.renderers.queries import is_prefill
-from pollama.prompts.renderers.values import argument_values, raw_spaced_json, spaced_json
+from pollama.prompts.renderers.values import argument_values, raw_spaced_json
 from pollama.prompts.spaces import trim
-from pollama.prompts.tool_json import function_json, properties_json
+from pollama.prompts.tool_json import function_json
 from pollama.types.messages import Message, Tool, ToolCall
 
 _BOS: Final = "<|startoftext|>"
@@ -45,16 +46,12 @@ def _render(context: RenderContext, *, writes_thoughts: bool) -> str:
 
 
 def _system_turn(system: str, tools: Sequence[Tool]) -> str:
-    listed = f"List of tools: <|tool_list_start|>[{', '.join(map(_function, tools))}]<|tool_list_end|>" if tools else ""
+    listed = ""
+    if tools:
+        functions = ", ".join(raw_function_json(tool, function_json(tool)) for tool in tools)
+        listed = f"List of tools: <|tool_list_start|>[{functions}]<|tool_list_end|>"
     parts = [part for part in (system, listed) if part]
     return f"{_START}system\n" + "\n".join(parts) + _END if parts else ""
-
-
-def _function(tool: Tool) -> str:
-    """Return a function as JSON; only its properties, the last member of its parameters, escape HTML."""
-    function = function_json(tool)
-    head = raw_spaced_json({**function, "parameters": {**function["parameters"], "properties": None}})
-    return head.removesuffix("null}}") + spaced_json(properties_json(tool.parameters.properties)) + "}}"
 
 
 def _without_thoughts(content: str) -> str:

@@ -96,6 +96,8 @@ def _system(system: str, tools: Sequence[Tool]) -> str:
 
 
 def _schema_text(keyword: str, value: Json) -> str:
+    if keyword == "type":
+        return str(value)
     return spaced_json(value) if keyword == "properties" else raw_spaced_json(value)
 
 

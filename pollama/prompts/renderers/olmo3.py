@@ -2,7 +2,8 @@
 
 Wire format: ``<|im_start|>ROLE\\nCONTENT<|im_end|>\\n`` per turn, one system turn first. Instruct models get their
 tools within ``<functions>`` after the system text, call them with
-``<function_calls>NAME(KEY=VALUE, ...)</function_calls>``, one call a line, and read results in turns of the role ``environment``. Think models know no tools.
+``<function_calls>NAME(KEY=VALUE, ...)</function_calls>``, one call a line, and read results in turns of the role
+``environment``. Think models know no tools.
 """
 
 from __future__ import annotations

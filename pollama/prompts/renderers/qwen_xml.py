@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from pollama.prompts.renderers.values import argument_values, compact_json, plain_text
+from pollama.prompts.renderers.values import argument_values, plain_text
 from pollama.prompts.tool_json import parameters_json, property_json
 from pollama.types.json import Json
 from pollama.types.messages import Message, Tool, ToolCall, ToolProperty
@@ -64,7 +64,8 @@ def xml_call(call: ToolCall, argument_text: Callable[[Json], str] = plain_text) 
 def xml_function(tool: Tool, schema_text: Callable[[str, Json], str]) -> str:
     """Return the declaration of a tool, without a line feed at its end.
 
-    ``schema_text`` writes a keyword of a schema that has no element of its own, given its name and its value.
+    ``schema_text`` writes, given its name and its value, a keyword of a schema that has no element of its own; and
+    the keyword ``type`` where there are several types.
     """
     lines = ["<function>", f"<name>{tool.name}</name>"]
     if tool.description:
@@ -79,7 +80,7 @@ def xml_function(tool: Tool, schema_text: Callable[[str, Json], str]) -> str:
 def _parameter(name: str, item: ToolProperty, schema_text: Callable[[str, Json], str]) -> list[str]:
     lines = ["<parameter>", f"<name>{name}</name>"]
     if item.type:
-        types = item.type[0] if len(item.type) == 1 else compact_json(list(item.type))
+        types = item.type[0] if len(item.type) == 1 else schema_text("type", list(item.type))
         lines.append(f"<type>{types}</type>")
     if item.description:
         lines.append(f"<description>{item.description}</description>")
