@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import functools
 import json
+from datetime import date
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from pollama.prompts.parsers.harmony import Content, Event, EventParser, Header,
 from pollama.prompts.parsers.harmony_names import ToolNames, renamed_tools
 from pollama.prompts.parsers.thinking import ThinkingParser
 from pollama.prompts.parsers.tools import ToolParser
+from pollama.prompts.renderers import RenderContext, RenderError, find_renderer
 from pollama.prompts.traits import (
     PromptSources,
     go_capabilities,
@@ -323,3 +325,28 @@ def _parser_facts(family: ParserFamily | None) -> Vector | None:
         "has_thinking_support": family.thinking,
         "preserved_tokens": list(family.preserved),
     }
+
+
+@pytest.mark.parametrize("vector", load_vectors("renderers"), ids=vector_id)
+def test_renderer(vector: Vector) -> None:
+    item = vector["input"]
+    if item.get("meta"):
+        assert {"leading_bos": find_renderer(item["renderer"]).leading_bos} == vector["output"]
+        return
+    allowed = vector.get("alternatives") or [vector]
+    assert _rendered(item) in [{key: other[key] for key in ("output", "error") if key in other} for other in allowed]
+
+
+def _rendered(item: Vector) -> Vector:
+    day = item.get("current_date")
+    context = RenderContext(
+        messages=messages_of(item["messages"]),
+        tools=tools_of(item.get("tools")),
+        think=item.get("think"),
+        image_tags=item.get("img_tags", True),
+        today=date.fromisoformat(day) if day else date(2026, 1, 2),
+    )
+    try:
+        return {"output": find_renderer(item["renderer"]).render(context)}
+    except RenderError as error:
+        return {"error": str(error)}
