@@ -28,6 +28,7 @@ _TEXT_END: Final = "<|END_TEXT|>"
 _THINK: Final = "<|START_THINKING|>"
 _THINK_END: Final = "<|END_THINKING|>"
 _ACTION_INDENT: Final = "\n            \n                "
+_RESULT_INDENT: Final = "\n\n            \n            "
 _TOOLS_HEADING: Final = "# Available Tools\n```json\n[\n\n"
 
 
@@ -59,17 +60,17 @@ class _Numbers:
         self._count = 0
         self._by_id: dict[str, str] = {}
 
-    def of_call(self, id: str) -> str:
+    def of_call(self, call_id: str) -> str:
         """Return the number of the next call."""
         number = str(self._count)
         self._count += 1
-        if id:
-            self._by_id[id] = number
+        if call_id:
+            self._by_id[call_id] = number
         return number
 
-    def of_result(self, id: str) -> str:
+    def of_result(self, call_id: str) -> str:
         """Return the number of the call that a result answers, or its own id where there is no such call."""
-        return self._by_id.get(id, id)
+        return self._by_id.get(call_id, call_id)
 
 
 def _text(content: str) -> str:
@@ -101,16 +102,16 @@ def _result(turns: Sequence[Message], index: int, numbers: _Numbers) -> str:
     opening = f"{_SYSTEM}<|START_TOOL_RESULT|>[\n" if first else ""
     closing = f"\n\n]<|END_TOOL_RESULT|>{_TURN_END}" if last else ",\n"
     message = turns[index]
-    return f"""{opening}    {{
-        "tool_call_id": {quote(numbers.of_result(message.tool_call_id))},
-        "results": {{
-
-            
-            "0": {{"content": {quote(message.content)}}}
-
-        }},
-        "is_error": null
-    }}{closing}"""
+    number = quote(numbers.of_result(message.tool_call_id))
+    result = f'{_RESULT_INDENT}"0": {{"content": {quote(message.content)}}}\n\n        '
+    lines = [
+        "    {",
+        f'        "tool_call_id": {number},',
+        f'        "results": {{{result}}},',
+        '        "is_error": null',
+        "    }",
+    ]
+    return opening + "\n".join(lines) + closing
 
 
 COHERE: Final = RendererFamily(render=_render, leading_bos=_BOS)

@@ -1,9 +1,9 @@
 """FunctionGemma.
 
 Wire format: BOS, then ``<start_of_turn>ROLE\\nCONTENT<end_of_turn>\\n`` per turn, contents trimmed, the assistant
-called ``model``. A leading system or developer message and the declarations of the tools make the ``developer`` turn. Calls
-follow the content, ``<start_function_call>call:NAME{KEY:VALUE}<end_function_call>``; results follow the calls in the
-same turn and whatever comes next continues it. Strings stand between two ``<escape>``.
+called ``model``. A leading system or developer message and the declarations of the tools make the ``developer`` turn.
+Calls follow the content, ``<start_function_call>call:NAME{KEY:VALUE}<end_function_call>``; results follow the calls in
+the same turn and whatever comes next continues it. Strings stand between two ``<escape>``.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Poolside Laguna, and Laguna v8 (``poolside-v1``).
 
-Wire format: BOS, then XML-like turns, ``<user>\\nCONTENT\\n</user>\\n``; a system turn comes first. An answer begins with
-``<think>...</think>`` or the bare ``</think>``. A call is
+Wire format: BOS, then XML-like turns, ``<user>\\nCONTENT\\n</user>\\n``; a system turn comes first. An answer
+begins with ``<think>...</think>`` or the bare ``</think>``. A call is
 ``<tool_call>NAME<arg_key>KEY</arg_key><arg_value>VALUE</arg_value></tool_call>``; a result is a turn of its own,
 ``<tool_response>``. Laguna writes every part on lines of its own, Laguna v8 without line feeds within a turn.
 """
