@@ -6,7 +6,7 @@ with the family's wire format.
 
 from __future__ import annotations
 
-from pollama.prompts.parsers import glm, harmony, ministral, olmo3, passthrough, qwen3, qwen3_coder
+from pollama.prompts.parsers import functiongemma, glm, harmony, lfm2, ministral, olmo3, passthrough, qwen3, qwen3_coder
 from pollama.prompts.parsers.base import (
     Output,
     OutputParser,
@@ -17,12 +17,16 @@ from pollama.prompts.parsers.base import (
 from pollama.types.model import Model
 
 PARSERS: dict[str, ParserFamily] = {
+    "functiongemma": functiongemma.FAMILY,
     "glm-4.7": glm.GLM47,
     "glm-ocr": glm.GLM_OCR,
     "harmony": harmony.FAMILY,
+    "lfm2": lfm2.LFM2,
+    "lfm2-thinking": lfm2.LFM2_THINKING,
     "ministral": ministral.FAMILY,
     "nemotron-3-nano": qwen3_coder.NEMOTRON3,
     "nemotron-3.5-nano": qwen3_coder.NEMOTRON3,
+    "olmo3": olmo3.OLMO3,
     "olmo3-think": olmo3.THINKING,
     "ornith": qwen3_coder.QWEN35,
     "passthrough": passthrough.FAMILY,

@@ -1,44 +1,66 @@
 """Calls that stand between two tags in the text of an answer.
 
-text OPENING call CLOSING text ...
+text OPENING calls CLOSING text ...
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from enum import Enum, auto
 
 from pollama.prompts.parsers.base import Output
+from pollama.prompts.parsers.partial import overlap
 from pollama.prompts.parsers.withhold import settled
 from pollama.prompts.spaces import GO_SPACES
 from pollama.types.messages import ToolCall
 
-ReadCall = Callable[[str], ToolCall]
-"""Turns the text between two tags into a call. Raises ParserError."""
+ReadCalls = Callable[[str], Sequence[ToolCall] | None]
+"""Turns the text between two tags into calls; None when nothing that follows can be read. Raises ParserError."""
+
+
+class Spacing(Enum):
+    """What becomes of white space around a call."""
+
+    KEPT = auto()
+    """It is text."""
+    TRIMMED = auto()
+    """What arrives in the same part as a tag is dropped."""
+    HELD = auto()
+    """It is held back before a call and dropped; behind one as with TRIMMED."""
+    DROPPED = auto()
+    """It is dropped on both sides, whenever it arrives."""
 
 
 class CallBlocks:
-    """Finds the calls. White space before a call is dropped, and what arrives with the end of one.
+    """Finds the calls. What could have been the beginning of a tag is lost at the end, and so is an open call.
 
-    ``trims``: white space that arrives later is dropped as well.
-
-    ``read_rest`` reads a call that the end of the answer leaves open; without it such a call is dropped.
+    ``read_rest`` reads the calls that the end of the answer leaves open instead.
     """
 
     def __init__(
-        self, opening: str, closing: str, read: ReadCall, *, trims: bool = False, read_rest: ReadCall | None = None
+        self,
+        opening: str,
+        closing: str,
+        read: ReadCalls,
+        *,
+        spacing: Spacing = Spacing.HELD,
+        read_rest: ReadCalls | None = None,
     ) -> None:
         self._opening = opening
         self._closing = closing
         self._read = read
         self._read_rest = read_rest
-        self._trims = trims
+        self._spacing = spacing
         self._inside = False
         self._after_call = False
+        self._unreadable = False
         self._buffer = ""
         self._calls = 0
 
     def feed(self, text: str, *, done: bool = False) -> Output:
         """Take the next part. Raises ParserError for a call that cannot be read."""
+        if self._unreadable:
+            return Output()
         self._buffer += text
         output = Output()
         while self._step(output):
@@ -57,23 +79,33 @@ class CallBlocks:
             self._buffer = self._buffer.lstrip(GO_SPACES)
             self._after_call = not self._buffer
         before, found, behind = self._buffer.partition(self._opening)
-        kept = len(before.rstrip(GO_SPACES)) if found else settled(before, self._opening)
+        kept = self._content_size(before, is_whole=bool(found))
         output.content += before[:kept]
         self._buffer = behind if found else before[kept:]
         self._inside = bool(found)
         return self._inside
+
+    def _content_size(self, text: str, *, is_whole: bool) -> int:
+        """Return how much of the text in front of a call is shown."""
+        if is_whole:
+            return len(text) if self._spacing is Spacing.KEPT else len(text.rstrip(GO_SPACES))
+        if self._spacing in (Spacing.HELD, Spacing.DROPPED):
+            return settled(text, self._opening)
+        return len(text) - overlap(text, self._opening)
 
     def _close(self, output: Output) -> bool:
         inside, found, behind = self._buffer.partition(self._closing)
         if not found:
             return False
         self._add(output, self._read(inside))
-        self._buffer = behind.lstrip(GO_SPACES)
+        self._buffer = behind if self._spacing is Spacing.KEPT else behind.lstrip(GO_SPACES)
         self._inside = False
-        self._after_call = self._trims
-        return True
+        self._after_call = self._spacing is Spacing.DROPPED
+        return not self._unreadable
 
-    def _add(self, output: Output, call: ToolCall) -> None:
-        call.index = self._calls
-        self._calls += 1
-        output.tool_calls.append(call)
+    def _add(self, output: Output, calls: Sequence[ToolCall] | None) -> None:
+        self._unreadable = calls is None
+        for call in calls or ():
+            call.index = self._calls
+            self._calls += 1
+            output.tool_calls.append(call)

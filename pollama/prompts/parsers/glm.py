@@ -35,21 +35,21 @@ class _Calls:
     def __init__(self, tools: Sequence[Tool]) -> None:
         self._tools = tools
 
-    def read(self, text: str) -> ToolCall:
+    def read(self, text: str) -> list[ToolCall]:
         """Return a call, with lost argument tags put back."""
         try:
-            return self._call(_repaired_element(text))
+            return [self._call(_repaired_element(text))]
         except ValueError as error:
             raise ParserError(str(error)) from None
 
-    def read_rest(self, text: str) -> ToolCall:
+    def read_rest(self, text: str) -> list[ToolCall]:
         """Return a call that lacks no more than its closing tag."""
         try:
             call = self._call(_element(text[: len(text) - overlap(text, _CALL_END)]))
             self._check(call)
         except ValueError as error:
             raise ParserError(f"incomplete GLM tool call: {error}") from None
-        return call
+        return [call]
 
     def _call(self, element: Element) -> ToolCall:
         name = trim(element.text)

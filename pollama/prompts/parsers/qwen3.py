@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Final
 
 from pollama.prompts.parsers.base import OutputParser, ParserContext, ParserError, ParserFamily
-from pollama.prompts.parsers.blocks import CallBlocks
+from pollama.prompts.parsers.blocks import CallBlocks, Spacing
 from pollama.prompts.parsers.generic import Stages
 from pollama.prompts.parsers.json_calls import read_json_call
 from pollama.prompts.parsers.leading_thought import CLOSING, OPENING, LeadingThought
@@ -18,20 +18,20 @@ CALL: Final = "<tool_call>"
 CALL_END: Final = "</tool_call>"
 
 
-def _read_call(text: str) -> ToolCall:
+def _read_call(text: str) -> list[ToolCall]:
     try:
         call = read_json_call(text)
     except ValueError as error:
         raise ParserError(f"failed to parse JSON: {error}") from None
     if not call.name:
         raise ParserError("empty function name")
-    return call
+    return [call]
 
 
-def _read_vl_call(text: str) -> ToolCall:
+def _read_vl_call(text: str) -> list[ToolCall]:
     """Return a call. Unlike Qwen3, the model may leave out the name."""
     try:
-        return read_json_call(text)
+        return [read_json_call(text)]
     except ValueError as error:
         raise ParserError(str(error)) from None
 
@@ -48,7 +48,7 @@ def _make_thinking(context: ParserContext) -> OutputParser:
 
 
 def _make_vl(_context: ParserContext) -> OutputParser:
-    return CallBlocks(CALL, CALL_END, _read_vl_call, trims=True)
+    return CallBlocks(CALL, CALL_END, _read_vl_call, spacing=Spacing.DROPPED)
 
 
 def _make_vl_thinking(context: ParserContext) -> OutputParser:

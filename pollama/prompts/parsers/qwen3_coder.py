@@ -22,9 +22,9 @@ _TAGS: Final = (OPENING, CLOSING, CALL, CALL_END)
 
 
 def _make(context: ParserContext) -> OutputParser:
-    def read(text: str) -> ToolCall:
+    def read(text: str) -> list[ToolCall]:
         try:
-            return parse_xml_call(text, context.tools)
+            return [parse_xml_call(text, context.tools)]
         except ValueError as error:
             raise ParserError(str(error)) from None
 

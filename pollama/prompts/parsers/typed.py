@@ -67,9 +67,10 @@ def _boolean(text: str) -> bool:
 
 
 def _integer(text: str) -> int:
-    if not _INTEGER.fullmatch(text) or abs(int(text)) >= _MAX_INTEGER:
+    value = parse_integer(text)
+    if value is None:
         raise _NoMatchError
-    return int(text)
+    return value
 
 
 def _number(text: str) -> int | float:
@@ -77,6 +78,14 @@ def _number(text: str) -> int | float:
     if value is None:
         raise _NoMatchError
     return value
+
+
+def parse_integer(text: str) -> int | None:
+    """Return a decimal 64-bit integer; None for anything else."""
+    if not _INTEGER.fullmatch(text):
+        return None
+    value = int(text)
+    return value if -_MAX_INTEGER <= value < _MAX_INTEGER else None
 
 
 def parse_number(text: str) -> int | float | None:
