@@ -41,9 +41,9 @@ class GenerateJob:
     tokens that a context shift never drops (-1 = all of the prompt); ``shift`` false ends with ``length``
     where the context is full. ``truncate`` true: a prompt longer than the context loses its middle instead of
     being refused. ``format`` None, ``"json"`` or a JSON schema. ``grammar`` is GBNF and excludes ``format``.
-    ``preserved`` are special tokens whose text must appear in the output. ``produced`` are the tokens that a run of this
-    very job delivered before it broke off, and ``draws`` the random numbers it had used (both from its deltas): the
-    answer goes on behind them, and limits and counts include them.
+    ``preserved`` are special tokens whose text must appear in the output. ``produced`` are the tokens that a run of
+    this very job delivered before it broke off, and ``draws`` the random numbers it had used (both from its deltas):
+    the answer goes on behind them, and limits and counts include them.
     """
 
     prompt: str = ""
