@@ -144,6 +144,11 @@ def _call(name: str, function: Value, *_arguments: Value) -> Value:
     raise CallError(f"non-function {name} of type {type_name(function)}")
 
 
+def _last(*values: Value) -> Value:
+    """Stand for ``and`` and ``or``, which the evaluator carries out itself because they skip arguments."""
+    return values[-1]
+
+
 def _not(value: Value) -> bool:
     return not truth(value)
 
@@ -226,8 +231,8 @@ def _typescript_type(value: Value) -> str:
 
 
 _BUILTINS: Final = (
-    Function("and", lambda *values: values[-1], ("value", "value"), variadic=True),
-    Function("or", lambda *values: values[-1], ("value", "value"), variadic=True),
+    Function("and", _last, ("value", "value"), variadic=True),
+    Function("or", _last, ("value", "value"), variadic=True),
     Function("not", _not, ("value",)),
     Function("eq", compare.equal, ("value", "value"), variadic=True),
     Function("ne", compare.different, ("value", "value")),
