@@ -130,11 +130,17 @@ def test_ctrl_c_at_the_prompt_explains_how_to_leave(terminal: Terminal) -> None:
 
 
 def test_triple_quotes_span_lines(terminal: Terminal, script: Script) -> None:
-    terminal.enter('"""one', "", prompt="... ")
-    terminal.enter("two", "", prompt="... ")
+    terminal.send('"""one\r')
+    terminal.expect("... ")
+    terminal.send("two\r")
     terminal.enter('three"""', "Hi.")
     terminal.enter('"""alone"""', "Hi.")
     assert [texts[-1] for texts in contents(script)] == ["one\ntwo\nthree", "alone"]
+
+
+def test_backspace_joins_the_lines_of_a_block(terminal: Terminal, script: Script) -> None:
+    terminal.enter('"""one\r\x7ftwo"""', "Hi.")
+    assert contents(script) == [["onetwo"]]
 
 
 def test_ctrl_j_begins_a_new_line(terminal: Terminal, script: Script) -> None:
@@ -231,7 +237,8 @@ def test_commands_answer(terminal: Terminal) -> None:
 
 
 def test_a_system_message_survives_clearing(terminal: Terminal, script: Script) -> None:
-    terminal.enter('/set system """You are', "", prompt="... ")
+    terminal.send('/set system """You are\r')
+    terminal.expect("... ")
     terminal.enter('kind."""', "Set system message.")
     terminal.enter("hello", "Hi.")
     terminal.enter("/clear", "Cleared session context")

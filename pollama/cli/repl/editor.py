@@ -18,7 +18,10 @@ from pollama.cli.repl.history import FileHistory
 from pollama.config import Config
 
 PROMPT: Final = ">>> "
-CONTINUATION: Final = "... "
+QUOTES: Final = '"""'
+SYSTEM: Final = f"/set system {QUOTES}"
+_CONTINUATION: Final = FormattedText([("fg:ansidefault", "... ")])
+"""Styled, so that the blank at its end is really sent."""
 _TAB: Final = " " * 8
 _GREY: Final = "fg:ansibrightblack"
 
@@ -32,23 +35,24 @@ class LineEditor:
             history=self.history,
             key_bindings=_key_bindings(config.editor),
             multiline=True,
-            prompt_continuation=CONTINUATION,
+            prompt_continuation=_CONTINUATION,
             enable_suspend=True,
         )
 
     def read(self) -> str:
         """Return what the user enters. Raises EOFError at Ctrl-D on an empty line and KeyboardInterrupt at Ctrl-C."""
-        return self._read(PROMPT, "Send a message (/? for help)")
+        return self._session.prompt(PROMPT, placeholder=FormattedText([(_GREY, "Send a message (/? for help)")]))
 
-    def read_block(self, first: str) -> str:
-        """Return a text in triple quotes of which ``first`` is what follows the opening ones, reading up to the end."""
-        text = first
-        while not text.endswith('"""'):
-            text += "\n" + self._read(CONTINUATION, "Press Enter to send")
-        return text.removesuffix('"""')
 
-    def _read(self, prompt: str, placeholder: str) -> str:
-        return self._session.prompt(prompt, placeholder=FormattedText([(_GREY, placeholder)]))
+def quoted(entry: str, opening: str = QUOTES) -> str | None:
+    """Return the text in triple quotes that an entry consists of, after ``opening``; None for another entry."""
+    return entry.removeprefix(opening).removesuffix(QUOTES) if entry.startswith(opening) else None
+
+
+def _is_open(entry: str) -> bool:
+    """Tell whether Enter must not send an entry yet, because its triple quotes are not closed."""
+    openings = (opening for opening in (QUOTES, SYSTEM) if entry.startswith(opening))
+    return any(not entry.removeprefix(opening).endswith(QUOTES) for opening in openings)
 
 
 def _key_bindings(editor: str) -> KeyBindings:
@@ -56,7 +60,11 @@ def _key_bindings(editor: str) -> KeyBindings:
 
     @keys.add("enter")
     def _submit(event: KeyPressEvent) -> None:
-        event.current_buffer.validate_and_handle()
+        buffer = event.current_buffer
+        if _is_open(buffer.text.strip()):
+            buffer.insert_text("\n")
+        else:
+            buffer.validate_and_handle()
 
     @keys.add("c-j")
     def _newline(event: KeyPressEvent) -> None:

@@ -8,7 +8,7 @@ from pollama.cli.command import stdout
 from pollama.cli.errors import ApiError, CliError
 from pollama.cli.media import attach, file_names
 from pollama.cli.repl.commands import SlashCommands
-from pollama.cli.repl.editor import PROMPT, LineEditor
+from pollama.cli.repl.editor import PROMPT, SYSTEM, LineEditor, quoted
 from pollama.cli.repl.settings import Settings
 from pollama.cli.session import Session
 from pollama.config import Config
@@ -51,11 +51,10 @@ class _Conversation:
 
     def _obey(self, entry: str) -> bool:
         line = entry.strip()
-        system_block = '/set system """'
-        if line.startswith('"""'):
-            self._say(self._editor.read_block(line[3:]))
-        elif line.startswith(system_block):
-            self._settings.set_system(self._editor.read_block(line[len(system_block) :]))
+        if (text := quoted(line)) is not None:
+            self._say(text)
+        elif (system := quoted(line, SYSTEM)) is not None:
+            self._settings.set_system(system)
         elif line.startswith(("/bye", "/exit")):
             return False
         elif line and not self._commands.run(line):
