@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import AsyncGenerator
 from typing import Final
 
@@ -13,11 +14,15 @@ from pollama.errors import BadRequestError
 from pollama.types.requests import ChatRequest, CompletionRequest
 
 _MAX_TOP_LOGPROBS: Final = 20
+_KEY_DIGITS: Final = 16
 
 
 def client_of(request: web.Request) -> str:
-    """Return what groups requests for fairness: the API key where one is sent, else the client's address."""
-    return request.headers.get("Authorization") or request.headers.get("X-Api-Key") or request.remote or ""
+    """Return what groups requests for fairness: a digest of the API key, or the client's address without one."""
+    key = request.headers.get("Authorization") or request.headers.get("X-Api-Key")
+    if not key:
+        return request.remote or ""
+    return hashlib.sha256(key.encode("utf-8", "surrogateescape")).hexdigest()[:_KEY_DIGITS]
 
 
 def check_top_logprobs(count: int) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import Any, Final
 
 from pollama.api.godecode import (
-    Any_,
     Bytes,
     Custom,
     DecodeError,
@@ -16,6 +15,7 @@ from pollama.api.godecode import (
     List,
     String,
     Struct,
+    Untyped,
     decode_value,
     untyped_name,
 )
@@ -67,7 +67,7 @@ def _ordered(value: Json) -> dict[str, Json] | None:
 
 
 def _arguments(value: Json) -> dict[str, Json]:
-    return {key: decode_value(Any_(), item) for key, item in (_ordered(value) or {}).items()}
+    return {key: decode_value(Untyped(), item) for key, item in (_ordered(value) or {}).items()}
 
 
 def _properties(value: Json) -> dict[str, ToolProperty]:
@@ -146,9 +146,9 @@ PROPERTIES: Final = Custom("api.ToolPropertiesMap", _properties, pointer=True)
 
 _PROPERTY_FIELDS: Final[dict[str, Any]] = {
     "type": PROPERTY_TYPE,
-    "items": Any_(),
+    "items": Untyped(),
     "description": String(),
-    "enum": List(Any_()),
+    "enum": List(Untyped()),
     "properties": PROPERTIES,
     "required": List(String()),
 }
@@ -159,8 +159,8 @@ TOOL_PARAMETERS: Final = Struct(
     "ToolFunctionParameters",
     {
         "type": String(),
-        "$defs": Any_(),
-        "items": Any_(),
+        "$defs": Untyped(),
+        "items": Untyped(),
         "required": List(String()),
         "properties": PROPERTIES,
     },
@@ -168,7 +168,7 @@ TOOL_PARAMETERS: Final = Struct(
 _TOOL_FUNCTION: Final = Struct(
     "ToolFunction", {"name": String(), "description": String(), "parameters": TOOL_PARAMETERS}
 )
-TOOL: Final = Struct("Tool", {"type": String(), "items": Any_(), "function": _TOOL_FUNCTION})
+TOOL: Final = Struct("Tool", {"type": String(), "items": Untyped(), "function": _TOOL_FUNCTION})
 TOOLS: Final = List(TOOL, "api.Tools")
 
 _TOOL_CALL_FUNCTION: Final = Struct("ToolCallFunction", {"index": Int(), "name": String(), "arguments": ARGUMENTS})

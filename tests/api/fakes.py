@@ -44,11 +44,15 @@ class FakeInference:
     events: list[Event | Exception] = field(default_factory=list)
     embeddings: Embeddings | Exception = field(default_factory=lambda: Embeddings(vectors=[]))
     requests: list[ChatRequest | CompletionRequest | EmbedRequest] = field(default_factory=list)
+    clients: list[str] = field(default_factory=list)
     endless: bool = False
+    blocked: bool = False
+    waiting: asyncio.Event = field(default_factory=asyncio.Event)
     closed: asyncio.Event = field(default_factory=asyncio.Event)
 
     def chat(self, request: ChatRequest, *, client: str = "") -> AsyncIterator[Event]:
         self.requests.append(request)
+        self.clients.append(client)
         return self._play()
 
     def complete(self, request: CompletionRequest, *, client: str = "") -> AsyncIterator[Event]:
@@ -63,6 +67,9 @@ class FakeInference:
 
     async def _play(self) -> AsyncIterator[Event]:
         try:
+            if self.blocked:
+                self.waiting.set()
+                await asyncio.Event().wait()
             for event in self.events:
                 if isinstance(event, Exception):
                     raise event

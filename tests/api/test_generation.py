@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from typing import Any
@@ -181,6 +182,26 @@ async def test_a_client_that_goes_away_closes_the_generation(api: Api) -> None:
         await response.content.readline()
         response.close()
     await api.inference.closed.wait()
+
+
+@pytest.mark.parametrize("stream", [True, False])
+async def test_a_client_that_gives_up_waiting_leaves_the_queue(api: Api, stream: bool) -> None:
+    api.inference.blocked = True
+    asking = asyncio.create_task(api.post("/api/chat", {**TALK, "stream": stream}))
+    await api.inference.waiting.wait()
+    asking.cancel()
+    await api.inference.closed.wait()
+
+
+async def test_clients_are_told_apart_by_key_or_address(api: Api) -> None:
+    api.inference.events = [DONE]
+    await api.post("/api/chat", TALK)
+    await api.post("/api/chat", TALK, Authorization="Bearer secret")
+    await api.post("/api/chat", TALK, Authorization="Bearer other")
+    address, one, other = api.inference.clients
+    assert address == "127.0.0.1"
+    assert one != other
+    assert "secret" not in one
 
 
 async def test_a_cloud_name_is_refused(api: Api) -> None:

@@ -12,7 +12,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pollama.api.godecode import (
-    Any_,
     Bool,
     Bytes,
     Custom,
@@ -24,6 +23,7 @@ from pollama.api.godecode import (
     Map,
     String,
     Struct,
+    Untyped,
     decode_body,
     unmarshal,
 )
@@ -40,7 +40,7 @@ OUTER = Struct(
         "inner": INNER,
         "list": List(INNER),
         "data": Bytes(),
-        "any": Any_(),
+        "any": Untyped(),
     },
 )
 
@@ -55,7 +55,7 @@ def refusal(body: bytes, kind: Any = OUTER) -> str:
 @given(st.binary(max_size=40))
 def test_any_bytes_are_a_value_or_an_error(data: bytes) -> None:
     try:
-        decoded = unmarshal(Any_(), data)
+        decoded = unmarshal(Untyped(), data)
     except DecodeError:
         return
     assert decoded is None or isinstance(decoded, (bool, int, float, str, list, dict))
@@ -78,7 +78,7 @@ def json_values(texts: st.SearchStrategy[str]) -> st.SearchStrategy[Any]:
 @given(json_values(st.text(st.characters(exclude_categories=["Cs"]))), st.booleans(), st.booleans())
 def test_valid_json_is_what_python_reads(value: Any, ascii_only: bool, spaced: bool) -> None:
     text = json.dumps(value, ensure_ascii=ascii_only, indent=1 if spaced else None).encode("utf-8", "surrogatepass")
-    assert unmarshal(Any_(), text) == json.loads(text.decode("utf-8", "replace"))
+    assert unmarshal(Untyped(), text) == json.loads(text.decode("utf-8", "replace"))
 
 
 @given(json_values(st.text(st.characters(max_codepoint=0x7F))), st.data())
@@ -90,10 +90,10 @@ def test_a_damaged_text_is_never_accepted_where_python_refuses(value: Any, data:
         expected = json.loads(text, parse_constant=_no_constant)
     except ValueError:
         with pytest.raises(DecodeError):
-            unmarshal(Any_(), bytes(text))
+            unmarshal(Untyped(), bytes(text))
     else:
         if _finite(expected):
-            assert unmarshal(Any_(), bytes(text)) == expected
+            assert unmarshal(Untyped(), bytes(text)) == expected
 
 
 def _finite(value: Any) -> bool:

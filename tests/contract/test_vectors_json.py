@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from pollama.api.godecode import Any_, DecodeError, Struct, unmarshal
+from pollama.api.godecode import DecodeError, Struct, Untyped, unmarshal
 from pollama.api.messages import (
     ARGUMENTS,
     KEEP_ALIVE,
@@ -39,7 +39,7 @@ def _duration(text: bytes) -> dict[str, Any]:
     fields = unmarshal(_HOLDERS["duration"], b'{"keep_alive":' + text + b"}")
     if "keep_alive" not in fields:
         return {"set": False, "ns": None, "marshal": "{}"}
-    nanoseconds = keep_alive_nanoseconds(unmarshal(Any_(), text))
+    nanoseconds = keep_alive_nanoseconds(unmarshal(Untyped(), text))
     string = format_duration(nanoseconds)
     return {"set": True, "ns": str(nanoseconds), "string": string, "marshal": _dump({"keep_alive": string})}
 
@@ -64,7 +64,7 @@ def _property_type(text: bytes) -> dict[str, Any]:
 
 
 def _any(text: bytes) -> dict[str, Any]:
-    return {"marshal": _dump(unmarshal(Any_(), text))}
+    return {"marshal": _dump(unmarshal(Untyped(), text))}
 
 
 def _dump(value: Any) -> str:

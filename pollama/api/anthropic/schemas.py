@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any, Final
 
 from pollama.api.godecode import (
-    Any_,
     Bool,
     Custom,
     DecodeError,
@@ -16,6 +15,7 @@ from pollama.api.godecode import (
     Raw,
     String,
     Struct,
+    Untyped,
     decode_value,
 )
 from pollama.api.messages import ARGUMENTS
@@ -39,7 +39,7 @@ CONTENT_BLOCK: Final = _struct(
         "name": String(),
         "input": ARGUMENTS,
         "tool_use_id": String(),
-        "content": Any_(),
+        "content": Untyped(),
         "is_error": Bool(),
         "thinking": String(),
         "signature": String(),
@@ -72,7 +72,7 @@ MESSAGES: Final = _struct(
         "model": String(),
         "max_tokens": Int(),
         "messages": List(MESSAGE),
-        "system": Any_(),
+        "system": Untyped(),
         "stream": Bool(),
         "temperature": Float(),
         "top_p": Float(),

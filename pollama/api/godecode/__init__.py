@@ -11,7 +11,6 @@ from typing import Any
 
 from pollama.api.godecode.errors import DecodeError, EmptyBodyError, TypeMismatchError
 from pollama.api.godecode.kinds import (
-    Any_,
     Bool,
     Bytes,
     Custom,
@@ -23,13 +22,13 @@ from pollama.api.godecode.kinds import (
     Raw,
     String,
     Struct,
+    Untyped,
     decode_value,
     untyped_name,
 )
 from pollama.api.godecode.values import parse_document, parse_first
 
 __all__ = [
-    "Any_",
     "Bool",
     "Bytes",
     "Custom",
@@ -44,6 +43,7 @@ __all__ = [
     "String",
     "Struct",
     "TypeMismatchError",
+    "Untyped",
     "decode_body",
     "decode_value",
     "unmarshal",

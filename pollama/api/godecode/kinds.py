@@ -179,7 +179,7 @@ class Float:
 
 
 @dataclass(frozen=True, slots=True)
-class Any_:  # noqa: N801 - ``Any`` is typing's
+class Untyped:
     """A Go ``any``: numbers are 64-bit floats, objects are maps and so lose their key order."""
 
     go_type: str = "interface {}"

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
-from pollama.api.godecode import Any_, Bool, Int, Kind, List, Map, Raw, String, Struct
+from pollama.api.godecode import Bool, Int, Kind, List, Map, Raw, String, Struct, Untyped
 from pollama.api.messages import IMAGES, KEEP_ALIVE, MESSAGES, THINK, TOOLS
 
-_OPTIONS: Final = Map(Any_())
+_OPTIONS: Final = Map(Untyped())
 _STRINGS: Final = Map(String())
 
 _GENERATION: Final[dict[str, Kind]] = {
@@ -42,7 +42,7 @@ EMBED: Final = Struct(
     "EmbedRequest",
     {
         "model": String(),
-        "input": Any_(),
+        "input": Untyped(),
         "keep_alive": KEEP_ALIVE,
         "truncate": Bool(),
         "dimensions": Int(),
@@ -88,14 +88,14 @@ CREATE: Final = Struct(
         "draft_files": _STRINGS,
         "adapters": _STRINGS,
         "template": String(),
-        "license": Any_(),
+        "license": Untyped(),
         "system": String(),
-        "parameters": Map(Any_()),
+        "parameters": Map(Untyped()),
         "messages": MESSAGES,
         "renderer": String(),
         "parser": String(),
         "requires": String(),
-        "info": Map(Any_()),
+        "info": Map(Untyped()),
         "name": String(),
         "quantization": String(),
     },

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from pollama.api.godecode import Any_, Bool, Float, Int, Kind, List, Raw, String, Struct
+from pollama.api.godecode import Bool, Float, Int, Kind, List, Raw, String, Struct, Untyped
 from pollama.api.messages import TOOL
 
 _PACKAGE: Final = "openai"
@@ -28,7 +28,7 @@ MESSAGE: Final = _struct(
     "Message",
     {
         "role": String(),
-        "content": Any_(),
+        "content": Untyped(),
         "reasoning": String(),
         "tool_calls": List(_TOOL_CALL),
         "name": String(),
@@ -44,7 +44,7 @@ CHAT: Final = _struct(
         "stream_options": _STREAM_OPTIONS,
         "max_tokens": Int(),
         "seed": Int(),
-        "stop": Any_(),
+        "stop": Untyped(),
         "temperature": Float(),
         "frequency_penalty": Float(),
         "presence_penalty": Float(),
@@ -69,7 +69,7 @@ COMPLETION: Final = _struct(
         "max_tokens": Int(),
         "presence_penalty": Float("float32"),
         "seed": Int(),
-        "stop": Any_(),
+        "stop": Untyped(),
         "stream": Bool(),
         "stream_options": _STREAM_OPTIONS,
         "temperature": Float("float32"),
@@ -80,5 +80,5 @@ COMPLETION: Final = _struct(
     },
 )
 EMBEDDING: Final = _struct(
-    "EmbedRequest", {"input": Any_(), "model": String(), "dimensions": Int(), "encoding_format": String()}
+    "EmbedRequest", {"input": Untyped(), "model": String(), "dimensions": Int(), "encoding_format": String()}
 )

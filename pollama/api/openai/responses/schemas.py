@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Final
 
-from pollama.api.godecode import Any_, Bool, Custom, Float, Int, Kind, List, Map, Raw, String, Struct, decode_value
+from pollama.api.godecode import Bool, Custom, Float, Int, Kind, List, Map, Raw, String, Struct, Untyped, decode_value
 from pollama.api.messages import TOOL_PARAMETERS, parameters_from
 from pollama.api.openai.decode import think_of
 from pollama.api.openai.responses.conversation import messages_of
@@ -25,7 +25,7 @@ _TOOL_FIELDS: Final[dict[str, Kind]] = {
     "name": String(),
     "description": String(),
     "strict": Bool(),
-    "parameters": Map(Any_()),
+    "parameters": Map(Untyped()),
 }
 _TOOL: Final = _struct("ResponsesTool", _TOOL_FIELDS)
 _TOOL_FIELDS["tools"] = List(_TOOL)
