@@ -6,7 +6,19 @@ with the family's wire format.
 
 from __future__ import annotations
 
-from pollama.prompts.parsers import functiongemma, glm, harmony, lfm2, ministral, olmo3, passthrough, qwen3, qwen3_coder
+from pollama.prompts.parsers import (
+    deepseek3,
+    functiongemma,
+    gemma4,
+    glm,
+    harmony,
+    lfm2,
+    ministral,
+    olmo3,
+    passthrough,
+    qwen3,
+    qwen3_coder,
+)
 from pollama.prompts.parsers.base import (
     Output,
     OutputParser,
@@ -17,7 +29,11 @@ from pollama.prompts.parsers.base import (
 from pollama.types.model import Model
 
 PARSERS: dict[str, ParserFamily] = {
+    "cogito": deepseek3.COGITO,
+    "deepseek3": deepseek3.DEEPSEEK3,
     "functiongemma": functiongemma.FAMILY,
+    "gemma4": gemma4.GEMMA4,
+    "gemma4-no-thinking": gemma4.NO_THINKING,
     "glm-4.7": glm.GLM47,
     "glm-ocr": glm.GLM_OCR,
     "harmony": harmony.FAMILY,

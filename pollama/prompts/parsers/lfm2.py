@@ -63,7 +63,7 @@ def _parentheses(text: str) -> tuple[int, int]:
     opening = text.find("(")
     if opening < 0:
         raise ValueError("no call")
-    for position, character in outside(text[opening:]):
+    for position, character in outside(text[opening:], opening="(", closing=")"):
         if character == ")":
             return opening, opening + position
     raise ValueError("a call is not closed")

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-_OPENING = "([{"
-_CLOSING = ")]}"
 
-
-def outside(text: str) -> Iterator[tuple[int, str]]:
-    """Yield position and character of what stands outside of brackets and quotes, closing brackets included.
+def outside(text: str, *, opening: str = "([{", closing: str = ")]}") -> Iterator[tuple[int, str]]:
+    """Yield position and character of what stands outside of brackets and quotes, the outer brackets included.
 
     Raises ValueError at the end of the text for a quote that is still open.
     """
@@ -24,11 +21,11 @@ def outside(text: str) -> Iterator[tuple[int, str]]:
                 quote = ""
         elif character in "\"'":
             quote = character
-        elif character in _OPENING:
+        elif character in opening:
             if not depth:
                 yield position, character
             depth += 1
-        elif character in _CLOSING:
+        elif character in closing:
             depth -= 1
             if not depth:
                 yield position, character

@@ -8,8 +8,7 @@ from pollama.prompts.spaces import GO_SPACES
 
 def settled(buffer: str, *tags: str) -> int:
     """Return the length of what can be released: no beginning of a tag, and no white space that may precede one."""
-    held = max((overlap(buffer, tag) for tag in tags), default=0)
-    return len(buffer[: len(buffer) - held].rstrip(GO_SPACES))
+    return len(buffer[: len(buffer) - overlap(buffer, *tags)].rstrip(GO_SPACES))
 
 
 def first_tag(buffer: str, *tags: str) -> tuple[int, str]:
