@@ -66,12 +66,12 @@ def test_no_messages_make_a_prompt(name: str) -> None:
 @pytest.mark.parametrize("images_in", ["system", "developer"])
 def test_qwen38_says_that_system_messages_have_no_images(images_in: str) -> None:
     messages = [Message(role=images_in, content="Look", images=[b"x"]), user("hi")]
-    with pytest.raises(RenderError, match="^system message cannot contain images$"):
+    with pytest.raises(RenderError, match=r"^system message cannot contain images$"):
         find_renderer("qwen3.8").render(RenderContext(messages=messages))
 
 
 def test_an_unknown_name_is_quoted() -> None:
-    with pytest.raises(RenderError, match='^unknown renderer "no\\\\"pe"$'):
+    with pytest.raises(RenderError, match=r'^unknown renderer "no\\"pe"$'):
         find_renderer('no"pe')
 
 

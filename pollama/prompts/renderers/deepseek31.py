@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from pollama.prompts.renderers.base import RenderContext, RendererFamily
+from pollama.prompts.renderers.queries import last_of_role
 from pollama.prompts.renderers.values import argument_values, compact_json
 from pollama.prompts.tool_json import parameters_json
 from pollama.types.messages import Message, Tool, ToolCall
@@ -39,7 +40,7 @@ Where:
 def _render(context: RenderContext) -> str:
     systems = [message.content for message in context.messages if message.role == "system"]
     text = BOS + "\n\n".join(systems) + (_tools_text(context.tools) if context.tools else "")
-    last_user = max((index for index, message in enumerate(context.messages) if message.role == "user"), default=-1)
+    last_user = last_of_role(context.messages, "user")
     asked = answers_tool = False
     for index, message in enumerate(context.messages):
         if message.role == "user":

@@ -16,6 +16,7 @@ from typing import Final
 from pollama.prompts.renderers.base import RenderContext, RendererFamily
 from pollama.prompts.renderers.gemma_values import gemma_members, gemma_value
 from pollama.prompts.renderers.images import ImageWriter
+from pollama.prompts.renderers.queries import last_of_role
 from pollama.prompts.spaces import trim
 from pollama.prompts.tool_json import property_json
 from pollama.types.json import Json
@@ -51,7 +52,7 @@ class _Conversation:
         self._messages = context.messages
         self._turns = turns
         self._images = ImageWriter(context, "")
-        self._last_user = max((index for index in turns if self._messages[index].role == "user"), default=-1)
+        self._last_user = last_of_role(context.messages, "user")
 
     @property
     def is_open(self) -> bool:

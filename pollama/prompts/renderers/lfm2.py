@@ -13,17 +13,16 @@ from functools import partial
 from typing import Final
 
 from pollama.prompts.renderers.base import RenderContext, RendererFamily
+from pollama.prompts.renderers.chatml import ANSWER, turn
 from pollama.prompts.renderers.function_text import raw_function_json
 from pollama.prompts.renderers.images import ImageWriter
-from pollama.prompts.renderers.queries import is_prefill
+from pollama.prompts.renderers.queries import is_prefill, last_of_role
 from pollama.prompts.renderers.values import argument_values, raw_spaced_json
 from pollama.prompts.spaces import trim
 from pollama.prompts.tool_json import function_json
 from pollama.types.messages import Message, Tool, ToolCall
 
 _BOS: Final = "<|startoftext|>"
-_START: Final = "<|im_start|>"
-_END: Final = "<|im_end|>\n"
 _UNTHINK: Final = "</think>"
 
 
@@ -32,7 +31,7 @@ def _render(context: RenderContext, *, writes_thoughts: bool) -> str:
     leads = bool(messages) and messages[0].role == "system"
     text = _BOS + _system_turn(messages[0].content if leads else "", context.tools)
     keeps_thoughts = writes_thoughts or bool(context.think)
-    last_answer = max((index for index, message in enumerate(messages) if message.role == "assistant"), default=-1)
+    last_answer = last_of_role(messages, "assistant")
     for index in range(1 if leads else 0, len(messages)):
         message = messages[index]
         content = images.content(index, message)
@@ -41,8 +40,8 @@ def _render(context: RenderContext, *, writes_thoughts: bool) -> str:
         if message.role == "assistant":
             content = content if keeps_thoughts or index == last_answer else _without_thoughts(content)
             content = _answer(message, content, writes_thoughts)
-        text += f"{_START}{message.role}\n{content}" + ("" if is_prefill(messages, index) else _END)
-    return text if messages and is_prefill(messages, len(messages) - 1) else f"{text}{_START}assistant\n"
+        text += turn(message.role, content, ends=not is_prefill(messages, index))
+    return text if messages and is_prefill(messages, len(messages) - 1) else text + ANSWER
 
 
 def _system_turn(system: str, tools: Sequence[Tool]) -> str:
@@ -51,7 +50,7 @@ def _system_turn(system: str, tools: Sequence[Tool]) -> str:
         functions = ", ".join(raw_function_json(tool, function_json(tool)) for tool in tools)
         listed = f"List of tools: <|tool_list_start|>[{functions}]<|tool_list_end|>"
     parts = [part for part in (system, listed) if part]
-    return f"{_START}system\n" + "\n".join(parts) + _END if parts else ""
+    return turn("system", "\n".join(parts)) if parts else ""
 
 
 def _without_thoughts(content: str) -> str:

@@ -14,15 +14,15 @@ from functools import partial
 from typing import Final
 
 from pollama.prompts.renderers.base import RenderContext, RendererFamily
+from pollama.prompts.renderers.chatml import ANSWER, END, START, turn
 from pollama.prompts.renderers.images import ImageWriter
-from pollama.prompts.renderers.qwen_xml import INSTRUCTIONS, TOOLS_HEADING, xml_call, xml_function
+from pollama.prompts.renderers.queries import last_of_role
+from pollama.prompts.renderers.qwen_xml import tools_block, xml_call, xml_function
 from pollama.prompts.renderers.values import go_text, raw_spaced_json, spaced_json
 from pollama.prompts.spaces import trim
 from pollama.types.json import Json
 from pollama.types.messages import Message, Tool
 
-_START: Final = "<|im_start|>"
-_END: Final = "<|im_end|>\n"
 _THINK: Final = "<think>"
 _UNTHINK: Final = "</think>"
 _EFFICIENT: Final = "\n\n{reasoning effort: efficient}"
@@ -44,23 +44,19 @@ def _render(context: RenderContext, style: _Style) -> str:
         thinks = _toggled(messages, thinks)
     leads = bool(messages) and messages[0].role == "system"
     system = _without_toggles(messages[0].content, style) if leads else ""
-    text = _turn("system", _system(system, context.tools))
-    last_user = max((index for index, message in enumerate(messages) if message.role == "user"), default=-1)
+    text = turn("system", _system(system, context.tools))
+    last_user = last_of_role(messages, "user")
     for index in range(1 if leads else 0, len(messages)):
         message = messages[index]
         if message.role == "tool":
             text += _result(messages, index, images.content(index, message), is_first=index == (1 if leads else 0))
         elif message.role == "assistant":
-            text += _turn("assistant", _answer(message, style, shows_thoughts=index >= last_user))
+            text += turn("assistant", _answer(message, style, shows_thoughts=index >= last_user))
         elif message.role == "user":
-            text += _turn("user", _question(images.content(index, message), context, style, index == last_user))
+            text += turn("user", _question(images.content(index, message), context, style, index == last_user))
         else:
-            text += _turn(message.role, _without_toggles(message.content, style))
-    return f"{text}{_START}assistant\n" + (f"{_THINK}\n" if thinks else _THINK + _UNTHINK)
-
-
-def _turn(role: str, content: str) -> str:
-    return f"{_START}{role}\n{content}{_END}"
+            text += turn(message.role, _without_toggles(message.content, style))
+    return text + ANSWER + (f"{_THINK}\n" if thinks else _THINK + _UNTHINK)
 
 
 def _toggled(messages: Sequence[Message], thinks: bool) -> bool:
@@ -90,9 +86,8 @@ def _question(content: str, context: RenderContext, style: _Style, is_last: bool
 def _system(system: str, tools: Sequence[Tool]) -> str:
     if not tools:
         return system
-    functions = "".join(f"\n{xml_function(tool, _schema_text)}" for tool in tools)
-    tools_text = f"{TOOLS_HEADING}{functions}\n</tools>\n\n{INSTRUCTIONS}"
-    return f"{system}\n\n{tools_text}" if system else tools_text
+    block = tools_block(xml_function(tool, _schema_text) for tool in tools)
+    return f"{system}\n\n{block}" if system else block
 
 
 def _schema_text(keyword: str, value: Json) -> str:
@@ -111,8 +106,8 @@ def _result(messages: Sequence[Message], index: int, content: str, *, is_first: 
     """Return a result; consecutive ones share one user turn, which the first message does not open."""
     opens = not is_first and messages[index - 1].role != "tool"
     last = index == len(messages) - 1 or messages[index + 1].role != "tool"
-    opening = f"{_START}user\n" if opens else ""
-    return f"{opening}<tool_response>\n{content}\n</tool_response>\n" + (_END if last else "")
+    opening = f"{START}user\n" if opens else ""
+    return f"{opening}<tool_response>\n{content}\n</tool_response>\n" + (END if last else "")
 
 
 def _answer(message: Message, style: _Style, *, shows_thoughts: bool) -> str:

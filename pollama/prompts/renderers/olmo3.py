@@ -13,12 +13,11 @@ from functools import partial
 from typing import Final
 
 from pollama.prompts.renderers.base import RenderContext, RendererFamily
+from pollama.prompts.renderers.chatml import ANSWER, END, turn
 from pollama.prompts.renderers.values import argument_values, compact_json, spaced_json
 from pollama.prompts.tool_json import tool_json
 from pollama.types.messages import Message, Tool, ToolCall
 
-_START: Final = "<|im_start|>"
-_END: Final = "<|im_end|>\n"
 _FUNCTION_CALLING: Final = "You are a helpful function-calling AI assistant."
 _OLMO: Final = (
     "You are Olmo, a helpful AI assistant built by Ai2. Your date cutoff is December 2024, and your model weights are "
@@ -38,41 +37,37 @@ def _render_instruct(context: RenderContext, *, identity: str) -> str:
     system = _first_system(messages)
     if system is None:
         system = identity + (_FUNCTIONS if context.tools else _NO_FUNCTIONS)
-    text = _turn("system", system + (_functions(context.tools) if context.tools else ""))
+    text = turn("system", system + (_functions(context.tools) if context.tools else ""))
     turns = [message for message in messages if message.role != "system"]
     last = turns[-1] if turns else Message(role="")
     open_ended = last.role == "assistant" and not last.tool_calls
     text += "".join(map(_instruct_turn, turns))
     if open_ended:
-        text = text.removesuffix(_END)
-    return text if open_ended and last.content else f"{text}{_START}assistant\n"
+        text = text.removesuffix(END)
+    return text if open_ended and last.content else text + ANSWER
 
 
 def _render_think(context: RenderContext, *, identity: str) -> str:
     system = _first_system(context.messages)
-    text = _turn("system", identity if system is None else system + _NO_FUNCTIONS)
+    text = turn("system", identity if system is None else system + _NO_FUNCTIONS)
     turns = [message for message in context.messages if message.role in ("user", "assistant")]
-    return text + "".join(_turn(turn.role, turn.content) for turn in turns) + f"{_START}assistant\n<think>"
+    return text + "".join(turn(message.role, message.content) for message in turns) + f"{ANSWER}<think>"
 
 
 def _first_system(messages: Sequence[Message]) -> str | None:
     return next((message.content for message in messages if message.role == "system"), None)
 
 
-def _turn(role: str, content: str) -> str:
-    return f"{_START}{role}\n{content}{_END}"
-
-
 def _instruct_turn(message: Message) -> str:
     if message.role == "tool":
-        return _turn("environment", message.content)
+        return turn("environment", message.content)
     if message.role == "user":
-        return _turn("user", message.content)
+        return turn("user", message.content)
     if message.role != "assistant":
         return ""
     calls = "\n".join(map(_call, message.tool_calls))
     calls = f"<function_calls>{calls}</function_calls>" if calls else ""
-    return _turn("assistant", message.content + calls)
+    return turn("assistant", message.content + calls)
 
 
 def _call(call: ToolCall) -> str:

@@ -1,10 +1,11 @@
-"""Which user turn of a conversation asks the question that is being answered."""
+"""Which message of a conversation asks the question that is being answered, and which begins the answer."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Final
 
+from pollama.prompts.spaces import trim
 from pollama.types.messages import Message
 
 NOT_FOUND: Final = -1
@@ -18,8 +19,13 @@ def last_query(messages: Sequence[Message]) -> int:
     return NOT_FOUND
 
 
+def last_of_role(messages: Sequence[Message], role: str) -> int:
+    """Return the index of the last message of a role, or NOT_FOUND."""
+    return max((index for index, message in enumerate(messages) if message.role == role), default=NOT_FOUND)
+
+
 def _is_tool_response(content: str) -> bool:
-    text = content.strip()
+    text = trim(content)
     return text.startswith("<tool_response>") and text.endswith("</tool_response>")
 
 

@@ -14,17 +14,16 @@ from functools import partial
 from typing import Final
 
 from pollama.prompts.renderers.base import RenderContext, RendererFamily, RenderError
+from pollama.prompts.renderers.chatml import ANSWER, turn
 from pollama.prompts.renderers.images import ImageWriter
 from pollama.prompts.renderers.queries import NOT_FOUND, is_prefill, last_query
 from pollama.prompts.renderers.qwen3_vl import IMAGE
-from pollama.prompts.renderers.qwen_xml import INSTRUCTIONS, TOOLS_HEADING, tool_results, xml_call
+from pollama.prompts.renderers.qwen_xml import tool_results, tools_block, xml_call
 from pollama.prompts.renderers.values import spaced_json
 from pollama.prompts.spaces import trim
 from pollama.prompts.tool_json import tool_json
 from pollama.types.messages import Message, Think, Tool
 
-_START: Final = "<|im_start|>"
-_END: Final = "<|im_end|>\n"
 _THINK: Final = "<think>"
 _UNTHINK: Final = "</think>"
 _ANY_EFFORT: Final = (
@@ -53,7 +52,7 @@ def _render(context: RenderContext, style: _Style) -> str:
     messages, images = context.messages, ImageWriter(context, IMAGE)
     leads = bool(messages) and messages[0].role == "system"
     system = trim(images.content(0, messages[0])) if leads else None
-    text = _tools_turn(context.tools, system) if context.tools else "" if system is None else _turn("system", system)
+    text = _tools_turn(context.tools, system) if context.tools else "" if system is None else turn("system", system)
     return text + _conversation(context, images, style, first=1 if leads else 0)
 
 
@@ -69,7 +68,7 @@ def _render_qwen38(context: RenderContext) -> str:
     tools = _tools_text(context.tools) if context.tools else ""
     parts = [_effort(context.think), tools, *(trim(message.content) for message in systems)]
     system = "\n\n".join(filter(None, parts))
-    head = _turn("system", system) if system else ""
+    head = turn("system", system) if system else ""
     style = _Style(all_thoughts=True, split=False, other_roles=True)
     return head + _conversation(context, ImageWriter(context, IMAGE), style, without=("system", "developer"))
 
@@ -95,27 +94,22 @@ def _conversation(
         shows_thoughts = style.all_thoughts or (thinks and index > query)
         if message.role == "assistant":
             answer = _answer(message, content, style, shows_thoughts=shows_thoughts)
-            text += f"{_START}assistant\n{answer}" + ("" if is_prefill(messages, index) else _END)
+            text += turn("assistant", answer, ends=not is_prefill(messages, index))
         elif message.role == "tool":
             text += tool_results(messages, index, content)
         elif message.role in ("user", "system") or style.other_roles:
-            text += _turn(message.role, content)
+            text += turn(message.role, content)
     if not messages or is_prefill(messages, len(messages) - 1):
         return text
-    return f"{text}{_START}assistant\n{_THINK}\n" + ("" if thinks else f"\n{_UNTHINK}\n\n")
-
-
-def _turn(role: str, content: str) -> str:
-    return f"{_START}{role}\n{content}{_END}"
+    return f"{text}{ANSWER}{_THINK}\n" + ("" if thinks else f"\n{_UNTHINK}\n\n")
 
 
 def _tools_turn(tools: Sequence[Tool], system: str | None) -> str:
-    return _turn("system", _tools_text(tools) + (f"\n\n{system}" if system else ""))
+    return turn("system", _tools_text(tools) + (f"\n\n{system}" if system else ""))
 
 
 def _tools_text(tools: Sequence[Tool]) -> str:
-    lines = "".join(f"\n{spaced_json(tool_json(tool))}" for tool in tools)
-    return f"{TOOLS_HEADING}{lines}\n</tools>\n\n{INSTRUCTIONS}"
+    return tools_block(spaced_json(tool_json(tool)) for tool in tools)
 
 
 def _answer(message: Message, content: str, style: _Style, *, shows_thoughts: bool) -> str:

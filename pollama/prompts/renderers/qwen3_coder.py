@@ -10,15 +10,14 @@ from collections.abc import Sequence
 from typing import Final
 
 from pollama.prompts.renderers.base import RenderContext, RendererFamily
+from pollama.prompts.renderers.chatml import ANSWER, turn
 from pollama.prompts.renderers.queries import is_prefill
-from pollama.prompts.renderers.qwen_xml import INSTRUCTIONS, TOOLS_HEADING, tool_results, xml_call, xml_function
+from pollama.prompts.renderers.qwen_xml import tool_results, tools_block, xml_call, xml_function
 from pollama.prompts.renderers.values import plain_text
 from pollama.types.json import Json
 from pollama.types.messages import Message, Tool
 
 _DEFAULT_SYSTEM: Final = "You are Qwen, a helpful AI assistant that can interact with a computer to solve tasks."
-_START: Final = "<|im_start|>"
-_END: Final = "<|im_end|>\n"
 
 
 def _render(context: RenderContext) -> str:
@@ -30,10 +29,9 @@ def _render(context: RenderContext) -> str:
 
 def _system_turn(system: str, tools: Sequence[Tool]) -> str:
     if tools:
-        functions = "".join(f"\n{xml_function(tool, _schema_text)}" for tool in tools)
-        tools_text = f"\n\n{TOOLS_HEADING}{functions}\n</tools>\n\n{INSTRUCTIONS}"
-        return f"{_START}system\n{system or _DEFAULT_SYSTEM}{tools_text}{_END}"
-    return f"{_START}system\n{system}{_END}" if system else ""
+        block = tools_block(xml_function(tool, _schema_text) for tool in tools)
+        return turn("system", f"{system or _DEFAULT_SYSTEM}\n\n{block}")
+    return turn("system", system) if system else ""
 
 
 def _turn(messages: Sequence[Message], index: int) -> str:
@@ -42,9 +40,9 @@ def _turn(messages: Sequence[Message], index: int) -> str:
     if message.role == "tool":
         text = tool_results(messages, index, message.content)
     else:
-        text = f"{_START}{message.role}\n{_body(message)}" + ("" if prefill else _END)
+        text = turn(message.role, _body(message), ends=not prefill)
     last = index == len(messages) - 1
-    return f"{text}{_START}assistant\n" if last and not prefill else text
+    return text + ANSWER if last and not prefill else text
 
 
 def _body(message: Message) -> str:

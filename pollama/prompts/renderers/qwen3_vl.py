@@ -12,6 +12,7 @@ from functools import partial
 from typing import Final
 
 from pollama.prompts.renderers.base import RenderContext, RendererFamily
+from pollama.prompts.renderers.chatml import ANSWER, turn
 from pollama.prompts.renderers.images import ImageWriter
 from pollama.prompts.renderers.queries import NOT_FOUND, is_prefill, last_query
 from pollama.prompts.renderers.qwen_xml import tool_results
@@ -21,8 +22,6 @@ from pollama.types.gojson import quote
 from pollama.types.messages import Message, Tool, ToolCall
 
 IMAGE: Final = "<|vision_start|><|image_pad|><|vision_end|>"
-_START: Final = "<|im_start|>"
-_END: Final = "<|im_end|>\n"
 _TOOLS_HEADING: Final = """\
 # Tools
 
@@ -49,28 +48,28 @@ def _render(context: RenderContext, *, thinks: bool) -> str:
         text += _turn(messages, index, content, shows_thoughts=thinks and index > query)
     if not messages or is_prefill(messages, len(messages) - 1):
         return text
-    return f"{text}{_START}assistant\n" + ("<think>\n" if thinks else "")
+    return text + ANSWER + ("<think>\n" if thinks else "")
 
 
 def _system_turn(system: str | None, tools: Sequence[Tool]) -> str:
     if tools:
         lines = "".join(f"\n{spaced_json(tool_json(tool))}" for tool in tools)
         head = f"{system}\n\n" if system else ""
-        return f"{_START}system\n{head}{_TOOLS_HEADING}{lines}\n</tools>\n\n{_INSTRUCTIONS}{_END}"
-    return "" if system is None else f"{_START}system\n{system}{_END}"
+        return turn("system", f"{head}{_TOOLS_HEADING}{lines}\n</tools>\n\n{_INSTRUCTIONS}")
+    return "" if system is None else turn("system", system)
 
 
 def _turn(messages: Sequence[Message], index: int, content: str, *, shows_thoughts: bool) -> str:
     message = messages[index]
     if message.role in ("user", "system"):
-        return f"{_START}{message.role}\n{content}{_END}"
+        return turn(message.role, content)
     if message.role == "tool":
         return tool_results(messages, index, content)
     if message.role != "assistant":
         return ""
     prefill = is_prefill(messages, index)
     thoughts = _thoughts(message.thinking, content) if shows_thoughts and (prefill or message.thinking) else content
-    return f"{_START}assistant\n{thoughts}{_calls(message.tool_calls, content)}" + ("" if prefill else _END)
+    return turn("assistant", thoughts + _calls(message.tool_calls, content), ends=not prefill)
 
 
 def _thoughts(thinking: str, content: str) -> str:

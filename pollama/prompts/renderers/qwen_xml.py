@@ -15,17 +15,18 @@ Results of consecutive tool messages share one user turn, each within ``<tool_re
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
+from pollama.prompts.renderers.chatml import END, START
 from pollama.prompts.renderers.values import argument_values, plain_text
 from pollama.prompts.tool_json import parameters_json, property_json
 from pollama.types.json import Json
 from pollama.types.messages import Message, Tool, ToolCall, ToolProperty
 
-TOOLS_HEADING: Final = "# Tools\n\nYou have access to the following functions:\n\n<tools>"
+_TOOLS_HEADING: Final = "# Tools\n\nYou have access to the following functions:\n\n<tools>"
 
-INSTRUCTIONS: Final = """\
+_INSTRUCTIONS: Final = """\
 If you choose to call a function ONLY reply in the following format with NO suffix:
 
 <tool_call>
@@ -50,6 +51,12 @@ Reminder:
 - If there is no function call available, answer the question like normal with your current knowledge and do not tell \
 the user about function calls
 </IMPORTANT>"""
+
+
+def tools_block(descriptions: Iterable[str]) -> str:
+    """Return the part of a system turn that lists the tools and tells how to call them."""
+    listed = "".join(f"\n{description}" for description in descriptions)
+    return f"{_TOOLS_HEADING}{listed}\n</tools>\n\n{_INSTRUCTIONS}"
 
 
 def xml_call(call: ToolCall, argument_text: Callable[[Json], str] = plain_text) -> str:
@@ -94,6 +101,6 @@ def _other_keywords(schema: dict[str, Json], known: set[str], schema_text: Calla
 
 def tool_results(messages: Sequence[Message], index: int, content: str) -> str:
     """Return the part of the shared user turn that the tool message at ``index`` writes."""
-    opening = "" if index > 0 and messages[index - 1].role == "tool" else "<|im_start|>user"
+    opening = "" if index > 0 and messages[index - 1].role == "tool" else f"{START}user"
     last = index == len(messages) - 1 or messages[index + 1].role != "tool"
-    return f"{opening}\n<tool_response>\n{content}\n</tool_response>" + ("<|im_end|>\n" if last else "")
+    return f"{opening}\n<tool_response>\n{content}\n</tool_response>" + (END if last else "")
