@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.typedefs import Middleware
 
 from pollama.api.anthropic.routes import anthropic_routes
@@ -18,6 +20,8 @@ from pollama.api.services import SERVICES, Services
 _MAX_HEADER_BYTES = 1 << 16
 _DRAIN_SECONDS = 5.0
 """How long answers that are under way may go on after the server was told to stop."""
+
+log = logging.getLogger(__name__)
 
 
 def create_app(services: Services) -> web.Application:
@@ -43,12 +47,19 @@ def create_runner(app: web.Application) -> web.AppRunner:
 
     Handlers are cancelled when their client goes away. Bodies are left as they come, whatever Content-Encoding says.
     """
+    log.addFilter(_is_no_bad_request)
     return web.AppRunner(
         app,
         access_log=None,
+        logger=log,
         handler_cancellation=True,
         auto_decompress=False,
         shutdown_timeout=_DRAIN_SECONDS,
         max_line_size=_MAX_HEADER_BYTES,
         max_field_size=_MAX_HEADER_BYTES,
     )
+
+
+def _is_no_bad_request(record: logging.LogRecord) -> bool:
+    """Tell whether a record is worth logging: what is not HTTP at all is answered with 400, and no fault of ours."""
+    return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from pollama.api.hosts import judge_host
@@ -152,3 +154,12 @@ async def test_a_defect_is_500_without_a_body(api: Api, caplog: pytest.LogCaptur
     answer = await api.post("/api/generate", {"model": "m", "prompt": "x"})
     assert (answer.status, answer.body) == (500, b"")
     assert "a defect" in caplog.text
+
+
+async def test_what_is_not_http_is_refused_without_a_word(api: Api, caplog: pytest.LogCaptureFixture) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", int(api.base.rpartition(":")[2]))
+    writer.write(b"\x16\x03\x01 not http\r\n\r\n")
+    assert b" 400 " in await reader.readline()
+    writer.close()
+    await writer.wait_closed()
+    assert caplog.records == []
