@@ -10,6 +10,7 @@ from contextlib import aclosing
 from dataclasses import dataclass
 
 from pollama.clock import Clock
+from pollama.errors import ModelNotFoundError
 from pollama.inference import checks
 from pollama.inference.embedding import finished_vector, tokens_of
 from pollama.inference.jobs import context_shift, generate_job
@@ -107,6 +108,8 @@ class Inference:
         """Embed texts. No texts = load the model. Raises PollamaError."""
         started = self._clock.monotonic()
         model = await self._library.resolve(request.model)
+        if model.stored.config.remote_host:
+            raise ModelNotFoundError(request.model)
         options = Options().updated(model.stored.parameters).updated(request.options)
         lease_request = LeaseRequest(model=model, options=options, keep_alive=request.keep_alive, client=client)
         async with self._scheduler.acquire(lease_request) as lease:
