@@ -48,7 +48,7 @@ $(VENV)/.dev: requirements/dev.txt $(VENV)/.installed
 demo: install
 	@OLLAMA_MODELS="$(CURDIR)/.cache/demo/models" \
 	OLLAMA_HOST="127.0.0.1:$$($(BIN)/python -c '$(FREE_PORT)')" \
-	$(BIN)/pollama run demo "Hello! Who are you, and what can you do?"
+	$(BIN)/pollama run demo --think=false "Hello! Who are you, and what can you do?"
 
 test: dev
 	$(BIN)/python -m pytest
