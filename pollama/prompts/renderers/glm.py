@@ -13,11 +13,11 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from pollama.prompts.renderers.base import RenderContext, RendererFamily
+from pollama.prompts.renderers.calls import tagged_call
 from pollama.prompts.renderers.images import ImageWriter
-from pollama.prompts.renderers.values import argument_values, compact_json, spaced_json
+from pollama.prompts.renderers.values import compact_json, spaced_json
 from pollama.prompts.spaces import trim
 from pollama.prompts.tool_json import tool_json
-from pollama.types.json import Json
 from pollama.types.messages import Message, Tool, ToolCall
 
 _HEAD: Final = "[gMASK]<sop>"
@@ -91,15 +91,7 @@ def _ocr_turn(message: Message, content: str, *, thinks: bool) -> str:
 
 
 def _call(call: ToolCall) -> str:
-    arguments = "".join(
-        f"<arg_key>{name}</arg_key><arg_value>{_value(value)}</arg_value>"
-        for name, value in argument_values(call.arguments).items()
-    )
-    return f"<tool_call>{call.name}{arguments}</tool_call>"
-
-
-def _value(value: Json) -> str:
-    return value if isinstance(value, str) else compact_json(value)
+    return tagged_call(call, compact_json)
 
 
 def _tools_text(tools: Sequence[Tool]) -> str:

@@ -12,11 +12,11 @@ from collections.abc import Sequence
 from typing import Final
 
 from pollama.prompts.renderers.base import RenderContext, RendererFamily
-from pollama.prompts.renderers.values import argument_values, spaced_json
+from pollama.prompts.renderers.calls import tagged_call
+from pollama.prompts.renderers.values import spaced_json
 from pollama.prompts.spaces import GO_SPACES, trim
 from pollama.prompts.tool_json import tool_json
-from pollama.types.json import Json
-from pollama.types.messages import Message, Tool, ToolCall
+from pollama.types.messages import Message, Tool
 
 _BOS: Final = "〈|EOS|〉"
 _THINK: Final = "<think>"
@@ -94,7 +94,7 @@ def _laguna_turn(message: Message) -> str:
         return ""
     thinking, content = _thoughts_and_answer(message)
     thoughts = f"{_THINK}\n{thinking}\n{_UNTHINK}" if thinking else _UNTHINK
-    lines = [thoughts, content, *(_call(call, "\n") for call in message.tool_calls)]
+    lines = [thoughts, content, *(tagged_call(call, spaced_json, "\n") for call in message.tool_calls)]
     return "<assistant>\n" + "".join(f"{line}\n" for line in lines if line) + "</assistant>\n"
 
 
@@ -114,20 +114,8 @@ def _v8_turn(message: Message, *, thinks: bool) -> str:
     if message.role != "assistant":
         return ""
     thoughts = f"{_THINK}{message.thinking}{_UNTHINK}" if thinks else _UNTHINK
-    calls = "".join(_call(call, "") for call in message.tool_calls)
+    calls = "".join(tagged_call(call, spaced_json) for call in message.tool_calls)
     return f"<assistant>{thoughts}{message.content}{calls}</assistant>\n"
-
-
-def _call(call: ToolCall, gap: str) -> str:
-    arguments = "".join(
-        f"<arg_key>{name}</arg_key>{gap}<arg_value>{_value(value)}</arg_value>{gap}"
-        for name, value in argument_values(call.arguments).items()
-    )
-    return f"<tool_call>{call.name}{gap}{arguments}</tool_call>"
-
-
-def _value(value: Json) -> str:
-    return value if isinstance(value, str) else spaced_json(value)
 
 
 LAGUNA: Final = RendererFamily(render=_render_laguna, leading_bos=_BOS)

@@ -13,14 +13,15 @@ from functools import partial
 from typing import Final
 
 from pollama.prompts.renderers.base import RenderContext, RendererFamily
+from pollama.prompts.renderers.calls import keyword_call
 from pollama.prompts.renderers.chatml import ANSWER, turn
 from pollama.prompts.renderers.function_text import raw_function_json
 from pollama.prompts.renderers.images import ImageWriter
 from pollama.prompts.renderers.queries import is_prefill, last_of_role
-from pollama.prompts.renderers.values import argument_values, raw_spaced_json
+from pollama.prompts.renderers.values import raw_spaced_json
 from pollama.prompts.spaces import trim
 from pollama.prompts.tool_json import function_json
-from pollama.types.messages import Message, Tool, ToolCall
+from pollama.types.messages import Message, Tool
 
 _BOS: Final = "<|startoftext|>"
 _UNTHINK: Final = "</think>"
@@ -62,13 +63,8 @@ def _answer(message: Message, content: str, writes_thoughts: bool) -> str:
     thoughts = f"<think>{message.thinking}{_UNTHINK}" if writes_thoughts and message.thinking else ""
     if not message.tool_calls:
         return thoughts + content
-    calls = ",".join(map(_call, message.tool_calls))
+    calls = ",".join(keyword_call(call, raw_spaced_json, ",") for call in message.tool_calls)
     return f"{thoughts}<|tool_call_start|>[{calls}]<|tool_call_end|>" + (f"\n{content}" if content else "")
-
-
-def _call(call: ToolCall) -> str:
-    arguments = argument_values(call.arguments)
-    return f"{call.name}({','.join(f'{name}={raw_spaced_json(arguments[name])}' for name in sorted(arguments))})"
 
 
 LFM2: Final = RendererFamily(render=partial(_render, writes_thoughts=False), leading_bos=_BOS)

@@ -13,8 +13,9 @@ from functools import partial
 from typing import Final
 
 from pollama.prompts.renderers.base import RenderContext, RendererFamily
+from pollama.prompts.renderers.calls import keyword_call
 from pollama.prompts.renderers.chatml import ANSWER, END, turn
-from pollama.prompts.renderers.values import argument_values, compact_json, spaced_json
+from pollama.prompts.renderers.values import compact_json, spaced_json
 from pollama.prompts.tool_json import tool_json
 from pollama.types.messages import Message, Tool, ToolCall
 
@@ -71,8 +72,7 @@ def _instruct_turn(message: Message) -> str:
 
 
 def _call(call: ToolCall) -> str:
-    arguments = argument_values(call.arguments)
-    return f"{call.name}({', '.join(f'{name}={compact_json(arguments[name])}' for name in sorted(arguments))})"
+    return keyword_call(call, compact_json, ", ")
 
 
 def _functions(tools: Sequence[Tool]) -> str:
