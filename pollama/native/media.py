@@ -51,20 +51,26 @@ class MediaPrompt:
     chunks: dict[int, MediaChunk]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProjectorSettings:
+    """``largest_pass``: rows that the decoding context takes at once; ``least_tokens`` of an image, 0 = the model's."""
+
+    threads: int
+    largest_pass: int
+    on_gpu: bool = True
+    least_tokens: int = 0
+
+
 class Projector:
     """Turns media into embeddings for one model. Free with ``close``."""
 
-    def __init__(self, model: Model, path: Path, *, threads: int, largest_pass: int) -> None:
-        """Load ``path``; ``largest_pass`` is the batch of the decoding context. Raises NativeError naming the file."""
+    def __init__(self, model: Model, path: Path, settings: ProjectorSettings) -> None:
+        """Load ``path``. Raises NativeError naming the file."""
         mtmd.mtmd_log_set(log_receiver, None)
         mtmd.mtmd_helper_log_set(log_receiver, None)
-        parameters = mtmd.mtmd_context_params_default()
-        parameters.n_threads = threads
-        parameters.print_timings = False
-        self._model = model
-        self._largest_pass = largest_pass
+        self._largest_pass = settings.largest_pass
         self._width = int(llama.llama_model_n_embd_inp(model.pointer))
-        self.pointer: Any = mtmd.mtmd_init_from_file(os.fsencode(path), model.pointer, parameters)
+        self.pointer: Any = mtmd.mtmd_init_from_file(os.fsencode(path), model.pointer, _parameters(settings))
         if not self.pointer:
             raise NativeError(f"projector {path.name}: {LOG.error_text() or 'the engine could not load it'}")
         self.vision = bool(mtmd.mtmd_support_vision(self.pointer))
@@ -139,6 +145,16 @@ class Projector:
             raise NoRoomError("no free KV cells for an image")
         if code:
             raise DecodeError(code)
+
+
+def _parameters(settings: ProjectorSettings) -> Any:
+    parameters = mtmd.mtmd_context_params_default()
+    parameters.n_threads = settings.threads
+    parameters.use_gpu = settings.on_gpu
+    parameters.print_timings = False
+    if settings.least_tokens:
+        parameters.image_min_tokens = settings.least_tokens
+    return parameters
 
 
 def _placeholder(content: bytes, part: int) -> int:

@@ -47,6 +47,7 @@ class Model:
         if not self.pointer:
             raise NativeError(LOG.error_text() or f"the engine could not load {path}")
         self.vocabulary = Vocabulary(self.pointer)
+        self.architecture = self.metadata("general.architecture") or ""
         self.embedding_length = int(llama.llama_model_n_embd(self.pointer))
         self.embedding_output = int(llama.llama_model_n_embd_out(self.pointer))
         self.layers = int(llama.llama_model_n_layer(self.pointer))

@@ -59,6 +59,19 @@ def test_a_prefix_is_taken_from_a_sequence_that_still_runs(
     assert hand.generated(first)[:9:3] == [hand.generated(first)[0]] * 3
 
 
+@pytest.mark.parametrize("shared", [True, False])
+async def test_an_unrelated_prompt_leaves_a_cached_one_alone(
+    probe_model: Path, open_engine: OpenEngine, *, shared: bool
+) -> None:
+    conversation = "the river and the mountain " * 20
+    engine = open_engine(spec_of(probe_model, sequences=3, shared=shared))
+    await answer(engine, greedy(conversation))
+    await answer(engine, greedy("please emoji"))
+    again = await answer(engine, greedy(conversation + "please count"))
+    assert again.end.cached_tokens >= 80
+    assert again.text == COUNT
+
+
 @pytest.mark.parametrize("arch", ARCHITECTURES)
 async def test_a_conversation_goes_on_from_memory(
     arch: str, random_model: RandomModel, open_engine: OpenEngine

@@ -16,6 +16,7 @@ from tests.engine.support import GREEDY, answer, greedy, spec_of
 
 SAMPLED = Sampling(seed=5, temperature=1.3, top_k=20, top_p=0.9, repeat_penalty=1.2)
 SPIN = Sampling(seed=5, temperature=0.5)
+ENDLESS = "root ::= [a-z] root"
 ANYTHING = {"type": "array", "items": {"type": "string", "maxLength": 12}, "minItems": 3}
 
 
@@ -68,7 +69,7 @@ async def test_exported_memory_is_taken_over_by_another_engine(
 ) -> None:
     model = random_model(arch)
     first, second = open_engine(spec_of(model)), open_engine(spec_of(model, sequences=2))
-    job = GenerateJob(tokens=list(range(10, 110)), max_tokens=-1, sampling=replace(SAMPLED, seed=2))
+    job = GenerateJob(tokens=list(range(10, 110)), sampling=replace(SAMPLED, seed=2), grammar=ENDLESS)
     state, deltas = await moved_out(first, job, 5)
     assert await second.import_state(state)
     produced = [token for delta in deltas for token in delta.tokens]

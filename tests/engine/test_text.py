@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from hypothesis import given
@@ -79,6 +80,45 @@ def test_half_a_character_at_the_end_is_dropped() -> None:
     assert writer.write(0).delta is not None
     assert writer.write(1).delta is None
     assert writer.finish() is None
+
+
+@given(st.text("ab😀", min_size=1), st.integers(0, 30), st.lists(st.text("ab", min_size=1, max_size=4), max_size=2))
+def test_text_goes_on_where_it_broke_off(text: str, cut: int, stop_strings: list[str]) -> None:
+    pieces = [bytes([byte]) for byte in text.encode()]
+    whole, first, second = (TextWriter(pieces.__getitem__, stop_strings) for _ in range(3))
+    expected = written_text(whole, range(len(pieces)))
+    before = written_text(first, range(min(cut, len(pieces))))
+    if before.endswith("!"):
+        assert before == expected
+        return
+    second.resume(range(min(cut, len(pieces))))
+    assert before + written_text(second, range(min(cut, len(pieces)), len(pieces))) == expected
+
+
+def written_text(writer: TextWriter, tokens: Iterable[int]) -> str:
+    """Return what a writer makes of ``tokens``; "!" where a stop string ends it."""
+    text = ""
+    for token in tokens:
+        written = writer.write(token)
+        text += written.delta.text if written.delta else ""
+        if written.stopped_by:
+            return text + "!"
+    return text
+
+
+def test_tokens_without_final_text_are_told_when_a_run_breaks_off() -> None:
+    writer = TextWriter([b"a", b"\xf0\x9f", b"\x98\x80"].__getitem__, [])
+    writer.write(0)
+    assert writer.broken_off() is None
+    writer.write(1)
+    delta = writer.broken_off()
+    assert delta is not None
+    assert (delta.text, delta.tokens) == ("", [1])
+    second = TextWriter([b"a", b"\xf0\x9f", b"\x98\x80"].__getitem__, [])
+    second.resume([0, 1])
+    rest = second.write(2).delta
+    assert rest is not None
+    assert (rest.text, rest.tokens) == ("😀", [2])
 
 
 def test_held_back_text_comes_with_all_its_tokens_and_the_last_score() -> None:

@@ -21,9 +21,9 @@ class Slot:
     last_use: int = 0
 
     @property
-    def reusable(self) -> Sequence[int]:
-        """The tokens that other sequences may build on."""
-        return self.tokens if self.pure is None else self.tokens[: self.pure]
+    def reusable(self) -> int:
+        """How many tokens other sequences may build on."""
+        return len(self.tokens) if self.pure is None else self.pure
 
 
 def common_prefix(left: Sequence[int], right: Sequence[int]) -> int:

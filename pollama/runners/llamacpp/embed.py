@@ -22,7 +22,7 @@ class Embedder:
         """Allocate the context. Raises NativeError."""
         self._model = model
         self._longest = min(longest, model.trained_context or longest)
-        named = model.metadata(f"{model.metadata('general.architecture')}.pooling_type") is not None
+        named = model.metadata(f"{model.architecture}.pooling_type") is not None
         settings = ContextSettings(
             cells=longest,
             sequences=_MOST_INPUTS,

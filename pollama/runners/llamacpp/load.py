@@ -14,7 +14,7 @@ from pollama.native.context import KV_TYPES, Context, ContextSettings
 from pollama.native.errors import NativeError
 from pollama.native.library import LOG, engine_version
 from pollama.native.lora import load_adapters
-from pollama.native.media import Projector
+from pollama.native.media import Projector, ProjectorSettings
 from pollama.native.model import Model, Placement
 from pollama.runners.llamacpp.embed import Embedder
 from pollama.types.generation import BufferUse, RunnerInfo
@@ -24,6 +24,8 @@ _PADDING: Final = 256
 """llama.cpp rounds the length of a context up to a multiple of this."""
 _PREFIX_SLOTS: Final = 16
 """Sequence ids beside the running ones that keep prefixes where cells are shared (ids cost nothing there)."""
+_LEAST_IMAGE_TOKENS: Final = {"qwen2vl": 1024, "qwen3vl": 1024, "qwen3vlmoe": 1024}
+"""Architectures that read small images too coarsely unless they are enlarged to this many tokens."""
 _MOST_SEQUENCES: Final = 256
 _UNQUANTISED: Final = frozenset({"f32", "f16", "bf16"})
 _EMBED_BATCH: Final = 2048
@@ -70,12 +72,20 @@ def load(spec: LoadSpec, on_progress: Callable[[float], None]) -> Loaded:
 def _projector(spec: LoadSpec, model: Model) -> Projector | None:
     if not spec.projectors:
         return None
-    return Projector(model, spec.projectors[0], threads=threads_of(spec), largest_pass=spec.plan.batch)
+    settings = ProjectorSettings(
+        threads=threads_of(spec),
+        largest_pass=spec.plan.batch,
+        on_gpu=spec.plan.gpu_layers != 0,
+        least_tokens=_LEAST_IMAGE_TOKENS.get(model.architecture, 0),
+    )
+    return Projector(model, spec.projectors[0], settings)
 
 
 def _memory(spec: LoadSpec, model: Model, adapters: Sequence[Any]) -> Context | Embedder:
     if spec.pooling:
         return make_embedder(spec, model, adapters)
+    if model.has_encoder:
+        raise NativeError("models with an encoder and a decoder cannot be served")
     context = Context(model, _context_settings(spec, model))
     context.apply_adapters(adapters)
     return context
@@ -145,7 +155,7 @@ def _load_model(spec: LoadSpec, on_progress: Callable[[float], None]) -> Model:
         gpu_layers=plan.gpu_layers,
         split="layer" if len(spec.engine_devices) > 1 and plan.split == "none" else plan.split,
         main_gpu=spec.main_gpu,
-        shares=[share.layers for share in plan.shares] if len(spec.engine_devices) > 1 else (),
+        shares=[share.layers for share in plan.shares[: len(spec.engine_devices)]],
         use_mmap=spec.options.use_mmap,
     )
     try:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -57,6 +56,7 @@ class Loop:
         self._budget = PrefillBudget(target=_STEP_SECONDS, smallest=_SMALLEST_PREFILL, largest=context.batch)
         self._waiting: deque[Sequence] = deque()
         self._running: list[Sequence] = []
+        self._computing: list[Sequence] = []
         self._blocked = False
         self.memory = KvMemory(context)
         self.counters = Counters()
@@ -113,23 +113,11 @@ class Loop:
             self._shift_if_full(sequence)
         try:
             self._decode_medium()
+            return self._decode_batch()
         except NoRoomError:
             return self._make_room()
         except DecodeError as error:
-            return self._recover([sequence for sequence in self._running if sequence.media_due], error)
-        chunks = self._plan()
-        if not chunks:
-            return []
-        started = time.monotonic()
-        try:
-            rows = self._decode(chunks)
-        except NoRoomError:
-            return self._make_room()
-        except DecodeError as error:
-            return self._recover(self._sequences_of(chunks), error)
-        events = self._sample(rows)
-        self._learn(chunks, time.monotonic() - started)
-        return events
+            return self._recover(error)
 
     # -- who runs -----------------------------------------------------------------------------------
 
@@ -182,6 +170,7 @@ class Loop:
             self.counters.recomputed += 1
         del sequence.tokens[gone.start : gone.end]
         self.counters.shifts += 1
+        self._blocked = False
 
     # -- one batch ----------------------------------------------------------------------------------
 
@@ -191,22 +180,33 @@ class Loop:
             chunk = sequence.media_due
             if chunk is not None and self._projector is not None:
                 slot = sequence.running_slot
+                self._computing = [sequence]
                 self._projector.decode(self._context, chunk, slot.index, len(slot.tokens))
                 self.memory.settled()
                 self.memory.extend(slot, [chunk.placeholder] * chunk.positions)
                 return
 
+    def _decode_batch(self) -> list[Event]:
+        """Compute one batch and choose the tokens that follow from it."""
+        chunks = self._plan()
+        if not chunks:
+            return []
+        started = time.monotonic()
+        events = self._sample(self._decode(chunks))
+        self._budget.learn(sum(chunk.count for chunk in chunks if chunk.count > 1), time.monotonic() - started)
+        return events
+
     def _plan(self) -> list[Chunk]:
         demands = [sequence.demand() for sequence in self._running]
         return plan_step(demands, capacity=self._batch.capacity, prefill_budget=self._budget.rows())
 
-    def _decode(self, chunks: Iterable[Chunk]) -> list[tuple[Sequence, int]]:
+    def _decode(self, chunks: list[Chunk]) -> list[tuple[Sequence, int]]:
         """Compute ``chunks``; return the sequences that have an output, with its row."""
         by_slot = {sequence.running_slot.index: sequence for sequence in self._running}
+        self._computing = [by_slot[chunk.slot] for chunk in chunks]
         rows = []
         self._batch.clear()
-        for chunk in chunks:
-            sequence = by_slot[chunk.slot]
+        for chunk, sequence in zip(chunks, self._computing, strict=True):
             start = len(sequence.running_slot.tokens)
             tokens = sequence.tokens[start : start + chunk.count]
             row = self._batch.add(chunk.slot, tokens, start, output=chunk.output)
@@ -216,19 +216,15 @@ class Loop:
         self.counters.steps += 1
         self.counters.rows += self._batch.length
         self.memory.settled()
-        self._note_computed(chunks, by_slot)
+        self._note_computed(chunks)
         return rows
 
-    def _note_computed(self, chunks: Iterable[Chunk], by_slot: dict[int, Sequence]) -> None:
-        for chunk in chunks:
-            sequence = by_slot[chunk.slot]
+    def _note_computed(self, chunks: list[Chunk]) -> None:
+        for chunk, sequence in zip(chunks, self._computing, strict=True):
             slot = sequence.running_slot
             start = len(slot.tokens)
             self.memory.extend(slot, sequence.tokens[start : start + chunk.count])
             sequence.failures = 0
-
-    def _learn(self, chunks: Iterable[Chunk], seconds: float) -> None:
-        self._budget.learn(sum(chunk.count for chunk in chunks if chunk.count > 1), seconds)
 
     # -- tokens -------------------------------------------------------------------------------------
 
@@ -285,13 +281,13 @@ class Loop:
 
     def _leave(self, sequence: Sequence, *, keep: bool) -> None:
         sequence.chooser.close()
+        self._blocked = False
         if sequence.slot is None:
             self._waiting.remove(sequence)
             return
         self._running.remove(sequence)
         self.memory.release(sequence.slot, keep=keep)
         sequence.slot = None
-        self._blocked = False
 
     # -- trouble ------------------------------------------------------------------------------------
 
@@ -316,14 +312,10 @@ class Loop:
         self._blocked = True
         self.counters.preemptions += 1
 
-    def _sequences_of(self, chunks: list[Chunk]) -> list[Sequence]:
-        slots = {chunk.slot for chunk in chunks}
-        return [sequence for sequence in self._running if sequence.running_slot.index in slots]
-
-    def _recover(self, sequences: list[Sequence], error: DecodeError) -> list[Event]:
+    def _recover(self, error: DecodeError) -> list[Event]:
         """After a failed decode: go on from what the engine kept; a sequence that fails again ends."""
         events: list[Event] = []
-        for sequence in sequences:
+        for sequence in self._computing:
             sequence.failures += 1
             self.memory.resynchronise(sequence.running_slot)
             if sequence.failures >= _ATTEMPTS:

@@ -43,7 +43,7 @@ class KvMemory:
     @property
     def cached_tokens(self) -> int:
         """Tokens of idle slots, for the next prompt that begins like them."""
-        return sum(len(slot.reusable) for slot in self.slots if not slot.running)
+        return sum(slot.reusable for slot in self.slots if not slot.running)
 
     @property
     def shared(self) -> bool:
@@ -107,9 +107,9 @@ class KvMemory:
 
     def _take_stream(self, donor: Slot, length: int) -> Slot | None:
         candidates = adjacent_slots(self.slots)
-        if donor in candidates:
-            return donor if self._trim(donor, length) else None
         target = oldest_idle(candidates)
+        if donor in candidates and (donor is target or length > len(donor.tokens) // 2):
+            return donor if self._trim(donor, length) else None
         if target is None or length < _WORTH_COPYING:
             return None
         self._copy_stream(donor, target)

@@ -23,6 +23,7 @@ class Stream:
     ) -> None:
         self._sink = sink
         self._writer = TextWriter(piece, job.stop)
+        self._writer.resume(job.produced)
         self._ends = ends
         self._prompt = PromptUse(tokens=0, cached=0, seconds=0.0)
         self._first_at = 0.0
@@ -41,7 +42,9 @@ class Stream:
             self._finish("stop", event.at, stopped_by)
             return event.reason is not None
         if event.reason is not None:
-            self._flush()
+            rest = self._writer.broken_off() if event.reason == "aborted" else self._writer.finish()
+            if rest is not None:
+                self._sink(rest)
             self._finish(event.reason, event.at)
         return True
 
@@ -61,11 +64,6 @@ class Stream:
         if written.delta is not None:
             self._sink(written.delta)
         return written.stopped_by
-
-    def _flush(self) -> None:
-        rest = self._writer.finish()
-        if rest is not None:
-            self._sink(rest)
 
     def _finish(self, reason: FinishReason, at: float, stopped_by: str = "") -> None:
         self.closed = True

@@ -56,6 +56,16 @@ class TextWriter:
             return Written(stopped_by=cut.stopped_by)
         return Written(self._delta(cut.text, score), cut.stopped_by)
 
+    def resume(self, tokens: Sequence[int]) -> None:
+        """Go on behind ``tokens`` of an earlier run: what of their text was not final yet is still to come."""
+        for token in tokens:
+            self.write(token)
+        self._tokens = []
+
+    def broken_off(self) -> Delta | None:
+        """Return the tokens whose text is held back, without it, so that a later run can go on behind them."""
+        return self._delta("", None) if self._tokens else None
+
     def finish(self) -> Delta | None:
         """Return the text that was held back for a stop string that did not come; half a character is dropped."""
         text = self._stops.flush()
