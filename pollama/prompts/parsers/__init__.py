@@ -7,9 +7,11 @@ with the family's wire format.
 from __future__ import annotations
 
 from pollama.prompts.parsers import (
+    cohere,
     deepseek3,
     functiongemma,
     gemma4,
+    glimmer,
     glm,
     harmony,
     lfm2,
@@ -30,10 +32,12 @@ from pollama.types.model import Model
 
 PARSERS: dict[str, ParserFamily] = {
     "cogito": deepseek3.COGITO,
+    "cohere": cohere.FAMILY,
     "deepseek3": deepseek3.DEEPSEEK3,
     "functiongemma": functiongemma.FAMILY,
     "gemma4": gemma4.GEMMA4,
     "gemma4-no-thinking": gemma4.NO_THINKING,
+    "glimmer": glimmer.FAMILY,
     "glm-4.7": glm.GLM47,
     "glm-ocr": glm.GLM_OCR,
     "harmony": harmony.FAMILY,

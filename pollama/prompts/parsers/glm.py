@@ -17,7 +17,7 @@ from pollama.prompts.parsers.generic import Stages
 from pollama.prompts.parsers.leading_thought import CLOSING, OPENING, LeadingThought
 from pollama.prompts.parsers.markup import Element, read_element
 from pollama.prompts.parsers.partial import overlap
-from pollama.prompts.parsers.typed import declared_property, typed_value
+from pollama.prompts.parsers.typed import declared_property, typed_block
 from pollama.prompts.spaces import split_first_word, trim
 from pollama.types.json import Json
 from pollama.types.messages import Tool, ToolCall
@@ -60,7 +60,7 @@ class _Calls:
             raise ValueError(f"mismatched arg_key and arg_value counts: {len(keys)} keys, {len(values)} values")
         arguments: dict[str, Json] = {}
         for key, value in zip(map(trim, keys), values, strict=True):
-            arguments[key] = typed_value(value, declared_property(self._tools, name, key))
+            arguments[key] = typed_block(value, declared_property(self._tools, name, key))
         return ToolCall(name=name, arguments=arguments)
 
     def _check(self, call: ToolCall) -> None:

@@ -34,13 +34,16 @@ def declared_property(tools: Sequence[Tool], function: str, parameter: str) -> T
     return None
 
 
+def typed_block(text: str, declared: ToolProperty | None) -> Json:
+    """Return what ``typed_value`` does for a text where one line feed at each end does not count."""
+    return typed_value(text.removeprefix("\n").removesuffix("\n"), declared)
+
+
 def typed_value(text: str, declared: ToolProperty | None) -> Json:
     """Return the value of ``text`` under its declared types; what fits none of them stays text.
 
-    One line feed at each end does not count. ``null`` in any case is None whatever was declared; a sole boolean that
-    is neither true nor false is false.
+    ``null`` in any case is None whatever was declared; a sole boolean that is neither true nor false is false.
     """
-    text = text.removeprefix("\n").removesuffix("\n")
     if trim(text).lower() == "null":
         return None
     types = _types(declared)

@@ -15,7 +15,7 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
-from pollama.prompts.parsers.typed import declared_property, typed_value
+from pollama.prompts.parsers.typed import declared_property, typed_block
 from pollama.types.json import Json
 from pollama.types.messages import Tool, ToolCall
 
@@ -39,7 +39,7 @@ def parse_xml_call(text: str, tools: Sequence[Tool]) -> ToolCall:
     reader = _Reader(text)
     arguments: dict[str, Json] = {}
     for key, value in reader.read():
-        arguments[key] = typed_value(value, declared_property(tools, reader.name, key))
+        arguments[key] = typed_block(value, declared_property(tools, reader.name, key))
     return ToolCall(name=reader.name, arguments=arguments)
 
 
