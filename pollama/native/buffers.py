@@ -10,6 +10,7 @@ from typing import Final
 _BUFFER: Final = re.compile(r"(\S+):\s+(\S+)\s+(model|KV|RS|compute|output) buffer size =\s+([\d.]+) MiB")
 _OFFLOADED: Final = re.compile(r"offloaded (\d+)/(\d+) layers to GPU")
 _SUFFIX: Final = re.compile(r"_(Mapped|REPACK|Private)$")
+_CACHES: Final = frozenset(("KV", "RS"))
 _MIB: Final = 1024 * 1024
 
 
@@ -32,13 +33,18 @@ class LoadReport:
 
 
 def read_report(lines: Iterable[str]) -> LoadReport:
-    """Return what the log lines of a load tell. A line that comes again replaces the earlier one."""
+    """Return what the log lines of a load tell.
+
+    A line that comes again replaces the earlier one (graphs are reserved twice), but a model with sliding-window layers
+    has two caches, whose lines look alike: they add up.
+    """
     sizes: dict[tuple[str, str, str], int] = {}
     offloaded = total = 0
     for line in lines:
         if found := _BUFFER.search(line):
             component, device, kind, size = found.groups()
-            sizes[component, device, kind] = int(float(size) * _MIB)
+            before = sizes.get((component, device, kind), 0) if kind in _CACHES else 0
+            sizes[component, device, kind] = before + int(float(size) * _MIB)
         elif found := _OFFLOADED.search(line):
             offloaded, total = int(found[1]), int(found[2])
     return LoadReport(_by_device(sizes), offloaded, total)

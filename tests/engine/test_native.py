@@ -23,17 +23,18 @@ llama_kv_cache:      CUDA0 KV buffer size =   900.00 MiB
 llama_kv_cache:      CUDA0 KV buffer size =   512.00 MiB
 llama_memory_recurrent:      CUDA1 RS buffer size =     2.00 MiB
 llama_context:  CUDA_Host  output buffer size =     0.49 MiB
+sched_reserve:      CUDA0 compute buffer size =   300.00 MiB
 sched_reserve:      CUDA0 compute buffer size =   258.50 MiB
 """
 
 
-def test_buffers_are_summed_by_device_and_the_last_value_counts() -> None:
+def test_caches_add_up_and_of_graphs_the_last_reservation_counts() -> None:
     report = read_report(LOAD_LOG.splitlines())
     mib = 1024 * 1024
     sizes = {device: (use.weights / mib, use.kv / mib, use.compute / mib) for device, use in report.devices.items()}
     assert sizes == {
         "CPU": (pytest.approx(281.81), 0, 0),
-        "CUDA0": (pytest.approx(4155.99), 512, 258.5),
+        "CUDA0": (pytest.approx(4155.99), 1412, 258.5),
         "CUDA1": (100, 2, 0),
         "CUDA_Host": (0, 0, pytest.approx(0.49, abs=0.01)),
     }
