@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from pollama.errors import PollamaError
+from pollama.errors import GenerationError
 from pollama.types.messages import Message, Think, Tool, ToolCall
 
 
@@ -28,7 +28,7 @@ class Output:
         self.tool_calls += other.tool_calls
 
 
-class ParserError(PollamaError):
+class ParserError(GenerationError):
     """The model's text breaks its own format; ``partial`` is what had been recognised in the same call."""
 
     def __init__(self, message: str, partial: Output | None = None) -> None:
