@@ -115,9 +115,11 @@ class Loop:
             self._decode_medium()
             return self._decode_batch()
         except NoRoomError:
+            self._resynchronise()
             return self._make_room()
         except DecodeError as error:
-            return self._recover(error)
+            self._resynchronise()
+            return self._fail_repeated(error)
 
     # -- who runs -----------------------------------------------------------------------------------
 
@@ -291,6 +293,10 @@ class Loop:
 
     # -- trouble ------------------------------------------------------------------------------------
 
+    def _resynchronise(self) -> None:
+        for sequence in self._computing:
+            self.memory.resynchronise(sequence.running_slot)
+
     def _make_room(self) -> list[Event]:
         """Free cells after a batch found none: first cached prefixes, then the youngest sequence."""
         if self.memory.evict_oldest():
@@ -312,15 +318,12 @@ class Loop:
         self._blocked = True
         self.counters.preemptions += 1
 
-    def _recover(self, error: DecodeError) -> list[Event]:
-        """After a failed decode: go on from what the engine kept; a sequence that fails again ends."""
-        events: list[Event] = []
+    def _fail_repeated(self, error: DecodeError) -> list[Event]:
+        """After a failed decode: sequences whose last decode failed too end, the others try again."""
         for sequence in self._computing:
             sequence.failures += 1
-            self.memory.resynchronise(sequence.running_slot)
-            if sequence.failures >= _ATTEMPTS:
-                events.append(self._fail(sequence, error))
-        return events
+        failed = [sequence for sequence in self._computing if sequence.failures >= _ATTEMPTS]
+        return [self._fail(sequence, error) for sequence in failed]
 
 
 @dataclass(frozen=True, slots=True)

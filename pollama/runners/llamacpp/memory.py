@@ -181,10 +181,13 @@ class KvMemory:
         return True
 
     def resynchronise(self, slot: Slot) -> None:
-        """After a failed decode: believe the engine about how far a slot got."""
-        self._ledger.drop(slot.index)
-        del slot.tokens[self._context.last_position(slot.index) + 1 :]
-        self._ledger.extend(slot.index, len(slot.tokens))
+        """After a failed decode: agree with the engine about what a slot holds, nothing that is in doubt."""
+        held = self._context.last_position(slot.index) + 1
+        if held > len(slot.tokens) and not self._context.remove(slot.index, len(slot.tokens)):
+            self._forget(slot)
+        elif held < len(slot.tokens):
+            self._ledger.drop(slot.index, held)
+            del slot.tokens[held:]
 
     def shift(self, slot: Slot, gone: Discard) -> bool:
         """Drop positions and move the rest down; False where the memory cannot: compute the sequence again."""
