@@ -48,6 +48,7 @@ class Answer:
         self.finished: Finished | None = None
         self.last = Piece()
         self.thought = ""
+        self.interrupted = False
 
     @property
     def text(self) -> str:
@@ -68,17 +69,18 @@ class Answer:
             self.last = _as_piece(self._parse("", done=True))
 
     async def thoughts(self) -> AsyncGenerator[Piece, None]:
-        """Yield pieces until the content begins, and stop there; ``finished`` stays None then.
+        """Yield pieces until content follows thinking, and stop there: ``interrupted`` tells.
 
-        Tool calls are no content: an answer of thinking and calls runs to its end.
+        An answer without any thinking runs to its end, and so does one of thinking and tool calls.
         """
         async with aclosing(self.pieces()) as pieces:
             async for piece in pieces:
                 self.thought += piece.thinking
-                if self.thought or not piece.content:
+                if self.thought and piece.content:
+                    self.interrupted = True
                     yield replace(piece, content="")
-                if piece.content:
                     return
+                yield piece
 
     def _piece(self, delta: Delta) -> Piece:
         self._parts.append(delta.text)

@@ -160,17 +160,17 @@ class Inference:
 
     async def _answer(self, task: _Task, prompter: Prompter, prompted: Prompted, lease: Lease) -> Events:
         """Generate; where the format has to wait for the end of thinking, generate twice."""
-        answer_format = checks.checked_format(task.request.format)
         if prompted.reading.thinks_before_format and task.request.format.given:
             draft = self._generation(task, prompted, lease, None)
             async with aclosing(draft.thoughts()) as pieces:
                 async for piece in pieces:
                     yield piece
-            if draft.finished is not None:
-                yield await self._done(task, draft, prompted, lease)
+            if not draft.interrupted:
+                if draft.finished is not None:
+                    yield await self._done(task, draft, prompted, lease)
                 return
             prompted = await prompter.after_thinking(draft.thought, lease.runner, task.context_length(lease.runner))
-        answer = self._generation(task, prompted, lease, answer_format)
+        answer = self._generation(task, prompted, lease, checks.checked_format(task.request.format))
         async with aclosing(answer.pieces()) as pieces:
             async for piece in pieces:
                 yield piece
