@@ -11,7 +11,7 @@
 # ENGINE_FLAGS are the CMake flags of the engine's build. CUDA is added where nvcc and nvidia-smi are on the PATH.
 
 PYTHON ?= python3
-ENGINE_FLAGS ?= -DGGML_RPC=on $(and $(shell which nvcc),$(shell which nvidia-smi),-DGGML_CUDA=on)
+ENGINE_FLAGS ?= -DGGML_RPC=on $(and $(shell command -v nvcc 2>/dev/null),$(shell command -v nvidia-smi 2>/dev/null),-DGGML_CUDA=on)
 
 VENV := .venv
 BIN := $(VENV)/bin
