@@ -23,6 +23,7 @@ import yaml
 
 from pollama.errors import ConfigError
 from pollama.types.address import ServerAddress
+from pollama.types.cores import CpuPartition, parse_partitions
 from pollama.types.human import parse_duration
 from pollama.types.requests import FOREVER
 
@@ -75,7 +76,10 @@ def _parse_list(text: str) -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A type of setting. ``parse`` reads text, ``native`` are the YAML types that ``convert`` takes as they are."""
+    """A type of setting. ``parse`` reads text, ``native`` are the YAML types that ``convert`` takes as they are.
+
+    Either may raise ConfigError with what follows the name of the setting: ``[1].cores: ...``.
+    """
 
     label: str
     parse: Callable[[str], Any]
@@ -109,6 +113,7 @@ TEXT: Final = Kind("text", str)
 PATH: Final = Kind("path", Path)
 TEXTS: Final = Kind("comma separated list", _parse_list, (str, list), _strings)
 ADDRESS: Final = Kind("address", ServerAddress.parse)
+PARTITIONS: Final = Kind("list of core sets", str, (list,), parse_partitions)
 LOG_LEVEL: Final = Kind("level", parse_debug, (str, bool, int), lambda value: parse_debug(str(value)))
 KEEP_ALIVE: Final = Kind(
     "duration", lambda text: keep_alive_seconds(parse_seconds(text)), (str, int, float), keep_alive_seconds
@@ -240,6 +245,14 @@ class Config:
         "Threads of a runner whose model and request do not state num_thread",
         shown_default="one per core",
     )
+    cpu_partitions: tuple[CpuPartition, ...] = _setting(
+        (),
+        "",
+        PARTITIONS,
+        'Sets of cores that are devices of their own: `[{cores: "0-3", memory: "16GiB"}, {cores: "4-7"}]`',
+        key="devices.cpu",
+        shown_default="one device with all cores",
+    )
     fit: str = _setting(
         "", "LLAMA_ARG_FIT", TEXT, 'Enable llama.cpp automatic fit of unset memory options (default "on")'
     )
@@ -264,6 +277,8 @@ class Config:
     """The user's home directory; ``~/.ollama`` in it holds keys, history and ``server.json``."""
     cloud_disabled_by_file: bool = False
     """Whether ``~/.ollama/server.json`` turns the cloud off."""
+    file: Path | None = field(default=None, compare=False)
+    """The YAML file that was read."""
     environ: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
     """The environment that child processes inherit."""
 
@@ -288,7 +303,8 @@ class Config:
         values["cloud_disabled_by_file"] = _cloud_disabled(home / ".ollama" / "server.json")
         default_file = home / ".ollama" / "pollama.yaml"
         if file is not None or default_file.is_file():
-            values |= _file_values(file or default_file)
+            values["file"] = file or default_file
+            values |= _file_values(values["file"])
         return cls(**{**values, **_environment_values(environ), **(overrides or {})})
 
     @property
@@ -365,6 +381,8 @@ def _file_values(path: Path) -> dict[str, Any]:
             raise ConfigError(f"{path}: unknown setting {key!r}")
         try:
             values[setting.name] = setting.kind.from_yaml(value)
+        except ConfigError as error:
+            raise ConfigError(f"{path}: {key}{error}") from None
         except (ValueError, TypeError):
             raise ConfigError(f"{path}: {key} must be of type {setting.kind.label}, not {value!r}") from None
     return values

@@ -6,6 +6,7 @@ import pytest
 
 from pollama.config import SETTINGS, Config, documentation
 from pollama.errors import ConfigError
+from pollama.types.cores import CpuPartition
 from pollama.types.requests import FOREVER
 
 
@@ -82,6 +83,9 @@ def test_an_empty_file_sets_nothing(tmp_path: Path, text: str) -> None:
         ("keep_alive: [1]", r"keep_alive must be of type duration, not \[1\]"),
         ("origins: [1]", r"origins must be of type comma separated list, not \[1\]"),
         ("models: 7", "models must be of type path, not 7"),
+        ("devices: {cpu: 2}", "devices.cpu must be of type list of core sets, not 2"),
+        ("devices: {gpu: []}", "unknown setting 'devices.gpu'"),
+        ("devices: {cpu: [{cores: x}]}", r"devices.cpu\[0\].cores must be a list of cores such as 0-3,8, not 'x'"),
         ("- max_queue", "must be a mapping of settings"),
         ("max_queue: [", "settings.yaml"),
     ],
@@ -90,6 +94,13 @@ def test_a_wrong_file_is_refused_by_name(tmp_path: Path, text: str, message: str
     with pytest.raises(ConfigError, match=message) as caught:
         _load(tmp_path, text)
     assert str(tmp_path / "settings.yaml") in str(caught.value)
+
+
+def test_the_file_that_was_read_is_known(tmp_path: Path) -> None:
+    config = _load(tmp_path, "devices: {cpu: [{cores: 0, memory: 2GiB}, {cores: 1-2}]}")
+    assert config.file == tmp_path / "settings.yaml"
+    assert config.cpu_partitions == (CpuPartition(cores=(0,), memory_bytes=2 << 30), CpuPartition(cores=(1, 2)))
+    assert _load(tmp_path).file is None
 
 
 def test_a_named_file_must_exist(tmp_path: Path) -> None:

@@ -6,12 +6,14 @@ import math
 import os
 import platform
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
 import psutil
 
+from pollama.errors import ConfigError
+from pollama.types.cores import CpuPartition, core_ranges
 from pollama.types.devices import Device
 
 N = TypeVar("N", int, float)
@@ -42,22 +44,42 @@ def cpu_device(root: Path = Path("/")) -> Device:
     )
 
 
+def cpu_devices(partitions: Sequence[CpuPartition], root: Path = Path("/")) -> list[Device]:
+    """Return one device per partition, or one with all cores where there are none.
+
+    All of them live in the memory of the machine: its size and what is free of it is the same for each. A partition's
+    own limit comes on top.
+    """
+    whole = cpu_device(root)
+    return [_part(whole, partition) for partition in partitions] or [whole]
+
+
+def _part(whole: Device, partition: CpuPartition) -> Device:
+    ranges = core_ranges(partition.cores)
+    return replace(
+        whole,
+        id=f"cpu:{ranges}",
+        name=f"{whole.name} (cores {ranges})",
+        cores=partition.cores,
+        limit_bytes=partition.memory_bytes,
+    )
+
+
+def check_cores(partitions: Sequence[CpuPartition], allowed: Sequence[int], key: str) -> None:
+    """Raise ConfigError, which begins with ``key``, for a core that this process may not run on."""
+    for index, partition in enumerate(partitions):
+        unknown = set(partition.cores).difference(allowed)
+        if unknown:
+            raise ConfigError(
+                f"{key}[{index}].cores: there is no core {min(unknown)} for this process, only {core_ranges(allowed)}"
+            )
+
+
 def allowed_cores(limits: Limits) -> tuple[int, ...]:
     """Return the cores of this process's affinity mask, the first ones when a quota allows fewer."""
     allowed = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)
     count = len(allowed) if limits.cpus is None else max(1, math.ceil(limits.cpus))
     return tuple(sorted(allowed)[:count])
-
-
-def core_ranges(cores: Sequence[int]) -> str:
-    """Return ascending core numbers in the kernel's list format: ``0-3,8``."""
-    runs: list[list[int]] = []
-    for core in cores:
-        if runs and runs[-1][1] == core - 1:
-            runs[-1][1] = core
-        else:
-            runs.append([core, core])
-    return ",".join(str(first) if first == last else f"{first}-{last}" for first, last in runs)
 
 
 def cgroup_limits(root: Path = Path("/")) -> Limits:

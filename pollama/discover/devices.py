@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Final
 
 from pollama.config import Config
-from pollama.discover.cpu import cpu_device
+from pollama.discover.cpu import Limits, allowed_cores, check_cores, cpu_devices
 from pollama.discover.ggml import PROBE, EngineDevice, engine_devices
 from pollama.discover.nvidia import NvidiaGpu, nvidia_gpus
 from pollama.types.devices import Device, DeviceKind
@@ -32,7 +32,10 @@ _SIMILAR: Final = 0.05
 
 
 class DeviceReader:
-    """Reads the devices again and again. The engine is asked once, unless only it knows a GPU's free memory."""
+    """Reads the devices again and again. The engine is asked once, unless only it knows a GPU's free memory.
+
+    Raises ConfigError when it is made for partitions with cores that this process may not run on.
+    """
 
     def __init__(
         self,
@@ -40,6 +43,9 @@ class DeviceReader:
         gpus: Callable[[], Sequence[NvidiaGpu]] = nvidia_gpus,
         probe: Sequence[str] = PROBE,
     ) -> None:
+        if config.cpu_partitions:
+            place = f"{config.file}: devices.cpu" if config.file else "devices.cpu"
+            check_cores(config.cpu_partitions, allowed_cores(Limits()), place)
         self._config = config
         self._vendor_gpus = gpus
         self._probe = probe
@@ -55,7 +61,8 @@ class DeviceReader:
                 _log_devices(merge(self._engine, known, self._config))
             elif {device.hardware_id for device in self._engine} - {gpu.hardware_id for gpu in known}:
                 self._engine = await engine_devices(self._config.environ, self._probe) or self._engine
-            return [*merge(self._engine, known, self._config), await asyncio.to_thread(cpu_device)]
+            cpus = await asyncio.to_thread(cpu_devices, self._config.cpu_partitions)
+            return [*merge(self._engine, known, self._config), *cpus]
 
 
 def merge(engine: Sequence[EngineDevice], known: Sequence[NvidiaGpu], config: Config) -> list[Device]:

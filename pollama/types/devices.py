@@ -41,3 +41,26 @@ class Device:
     def capacity_bytes(self) -> int:
         """Bytes that plans may use in all, whoever uses them now."""
         return self.total_bytes if self.limit_bytes is None else min(self.total_bytes, self.limit_bytes)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Link:
+    """What joins two devices, by their ids.
+
+    ``package``: cores of one socket; ``numa``: sockets or memory nodes, with the kernel's ``distance`` between them
+    (10 = the same node, 0 = not known).
+    """
+
+    first: str
+    second: str
+    kind: Literal["package", "numa"]
+    distance: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceUse:
+    """A device with what is on it: bytes that further plans may take, and the number of replicas."""
+
+    device: Device
+    free_bytes: int
+    replicas: int

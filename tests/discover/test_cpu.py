@@ -6,7 +6,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from pollama.discover.cpu import Limits, allowed_cores, cgroup_limits, core_ranges, cpu_device
+from pollama.discover.cpu import Limits, allowed_cores, cgroup_limits, check_cores, cpu_device, cpu_devices
+from pollama.errors import ConfigError
+from pollama.types.cores import CpuPartition, core_ranges
 
 GIB = 1 << 30
 
@@ -60,13 +62,6 @@ def test_cores_follow_affinity_and_quota() -> None:
     assert allowed_cores(Limits(cpus=1000.0)) == mine
 
 
-@pytest.mark.parametrize(
-    ("cores", "text"), [((), ""), ((0,), "0"), ((0, 1, 2, 3, 8), "0-3,8"), ((1, 3, 5, 6), "1,3,5-6")]
-)
-def test_core_ranges(cores: tuple[int, ...], text: str) -> None:
-    assert core_ranges(cores) == text
-
-
 def test_cpu_device_in_a_limited_group(tmp_path: Path) -> None:
     root = _machine(tmp_path, "/", {"memory.max": str(GIB), "memory.current": str(GIB // 4)})
     (root / "proc/cpuinfo").write_text("processor\t: 0\nmodel name\t: Quick CPU\n")
@@ -81,3 +76,24 @@ def test_cpu_device_of_this_machine() -> None:
     device = cpu_device()
     assert 0 < device.free_bytes <= device.total_bytes <= psutil.virtual_memory().total
     assert device.cores
+
+
+def test_without_partitions_there_is_one_device() -> None:
+    assert [device.cores for device in cpu_devices(())] == [cpu_device().cores]
+
+
+def test_partitions_share_the_memory_of_the_machine(tmp_path: Path) -> None:
+    root = _machine(tmp_path, "/", {"memory.max": str(4 * GIB), "memory.current": str(GIB)})
+    (root / "proc/cpuinfo").write_text("model name\t: Quick CPU\n")
+    first, second = cpu_devices([CpuPartition(cores=(0,), memory_bytes=GIB), CpuPartition(cores=(1, 2))], root)
+    assert (first.id, first.cores, first.capacity_bytes) == ("cpu:0", (0,), GIB)
+    assert (second.id, second.cores, second.capacity_bytes) == ("cpu:1-2", (1, 2), 4 * GIB)
+    assert (first.name, second.name) == ("Quick CPU (cores 0)", "Quick CPU (cores 1-2)")
+    assert first.total_bytes == second.total_bytes
+
+
+def test_a_core_that_is_not_there_is_refused_by_its_place() -> None:
+    partitions = [CpuPartition(cores=(0,)), CpuPartition(cores=(1, 9))]
+    check_cores(partitions, (0, 1, 9), "devices.cpu")
+    with pytest.raises(ConfigError, match=r"^devices\.cpu\[1\]\.cores: there is no core 9 .*only 0-3$"):
+        check_cores(partitions, (0, 1, 2, 3), "devices.cpu")
