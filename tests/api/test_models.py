@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 
 import pytest
 
@@ -28,8 +29,8 @@ MODIFIED = 1_700_000_000.25
 
 
 @pytest.fixture(autouse=True)
-def _zone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TZ", "UTC")
+def _universal_time(set_zone: Callable[[str], None]) -> None:
+    set_zone("UTC")
 
 
 async def test_an_empty_store_has_an_empty_list(api: Api) -> None:
