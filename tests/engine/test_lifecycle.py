@@ -11,7 +11,7 @@ import pytest
 
 from pollama.errors import GenerationError, LoadError, PromptTooLongError, WeightsError
 from pollama.runners.llamacpp.engine import Engine
-from pollama.types.generation import Delta, Finished, GenerateJob
+from pollama.types.generation import Delta, EmbedJob, Finished, GenerateJob
 from pollama.types.options import Options
 from tests.engine.conftest import OpenEngine, OpenLoop
 from tests.engine.support import GREEDY, answer, greedy, spec_of
@@ -147,6 +147,25 @@ async def test_cancelling_a_stream(probe_model: Path, open_engine: OpenEngine) -
     assert items[-1].reason == "aborted"
     assert (await answer(engine, greedy("please count"))).text.endswith("ten")
     assert delivered.empty()
+
+
+async def test_closing_ends_a_call_that_waits(probe_model: Path) -> None:
+    engine = Engine.load(spec_of(probe_model), lambda share: None)
+    waiting = asyncio.create_task(engine.embed(EmbedJob(inputs=[[1, 2]])))
+    await asyncio.sleep(0)
+    engine.close()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+
+
+async def test_a_job_can_be_cancelled_before_it_is_prepared(probe_model: Path, open_engine: OpenEngine) -> None:
+    engine = open_engine(spec_of(probe_model))
+    delivered: asyncio.Queue[Delta | Finished | Exception] = asyncio.Queue()
+    engine.cancel(engine.submit(greedy("please spin " * 200, -1), delivered.put_nowait))
+    items = [await delivered.get()]
+    while not isinstance(items[-1], Finished):
+        items.append(await delivered.get())
+    assert items[-1].reason == "aborted"
 
 
 async def test_closing_ends_what_still_runs(probe_model: Path) -> None:

@@ -12,6 +12,7 @@ from pollama.native.batch import Batch
 from pollama.native.context import Context
 from pollama.native.errors import DecodeError
 from pollama.runners.llamacpp.loop import Loop
+from pollama.runners.llamacpp.prepare import Preparer
 from pollama.runners.llamacpp.sequences import Event, FailureEvent
 from pollama.types.generation import EmbedJob
 from tests.engine.conftest import OpenEngine, OpenLoop
@@ -84,6 +85,17 @@ async def test_a_loop_that_breaks_fails_everything_at_once(
         with pytest.raises(GenerationError, match="the engine failed: a defect"):
             await answer(engine, greedy("please count"))
     assert (engine.status().state, engine.status().error) == ("failed", "a defect")
+
+
+async def test_a_defect_in_the_preparation_ends_that_job_only(
+    probe_model: Path, open_engine: OpenEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = open_engine(spec_of(probe_model))
+    with monkeypatch.context() as patch:
+        patch.setattr(Preparer, "sequence", lambda *_: 1 / 0)
+        with pytest.raises(GenerationError, match="division by zero"):
+            await answer(engine, greedy("please count"))
+    assert (await answer(engine, greedy("please count"))).text == COUNT
 
 
 async def test_an_embedding_that_fails_is_an_error(

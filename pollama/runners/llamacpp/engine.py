@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 from pollama.errors import GenerationError, PollamaError
 from pollama.native.errors import NativeError
@@ -66,6 +66,7 @@ class Engine:
         self._commands: queue.SimpleQueue[Command | None] = queue.SimpleQueue()
         self._numbers = itertools.count(1)
         self._streams: dict[int, Stream] = {}
+        self._calls: set[concurrent.futures.Future[Any]] = set()
         self._events: asyncio.AbstractEventLoop | None = None
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
         self._layout = layout_of(spec)
@@ -90,6 +91,8 @@ class Engine:
         if self._thread.is_alive():
             self._commands.put(None)
             self._thread.join()
+        for call in list(self._calls):
+            call.cancel()
         self._fail_all(GenerationError("the engine is closed"))
         if self._loop is not None:
             self._loop.close()
@@ -141,6 +144,8 @@ class Engine:
     async def _on_engine_thread(self, work: Callable[[], T]) -> T:
         """Run ``work`` between two steps; running sequences go on in between."""
         done: concurrent.futures.Future[T] = concurrent.futures.Future()
+        self._calls.add(done)
+        done.add_done_callback(self._calls.discard)
         self._commands.put(lambda: _carry_out(work, done))
         return await asyncio.wrap_future(done)
 
@@ -205,16 +210,20 @@ class Engine:
                 raise GenerationError("this model only makes embeddings", 400)
             sequence = self._preparer.sequence(ticket.number, job)
         except (PollamaError, NativeError) as error:
-            failure = error if isinstance(error, PollamaError) else GenerationError(str(error))
-            self._deliver_soon([FailureEvent(ticket=ticket.number, error=failure)])
-            return
-        self._commands.put(lambda: self._add(sequence))
+            self._deliver_soon([_failure(ticket, error)])
+        except Exception as error:
+            logger.exception("a request could not be prepared")
+            self._deliver_soon([_failure(ticket, error)])
+        else:
+            self._commands.put(lambda: self._add(sequence))
 
     # -- the engine thread --------------------------------------------------------------------------
 
     def _run(self) -> None:
-        while self._serve_commands():
+        while True:
             try:
+                if not self._serve_commands():
+                    return
                 self._deliver_soon(self._loop.step() if self._loop else ())
             except Exception as error:
                 logger.exception("the engine loop failed")
@@ -272,6 +281,11 @@ def _loop(loaded: Loaded) -> Loop | None:
     if isinstance(loaded.memory, Embedder):
         return None
     return Loop(loaded.memory, parallel=loaded.info.sequences, window=loaded.window, projector=loaded.projector)
+
+
+def _failure(ticket: Ticket, error: Exception) -> FailureEvent:
+    failure = error if isinstance(error, PollamaError) else GenerationError(str(error) or type(error).__name__)
+    return FailureEvent(ticket=ticket.number, error=failure)
 
 
 def _carry_out(work: Callable[[], T], done: concurrent.futures.Future[T]) -> None:

@@ -64,14 +64,13 @@ class KvMemory:
 
     def acquire(self, tokens: list[int]) -> Slot:
         """Return a running slot whose memory holds the longest known proper prefix of ``tokens``."""
-        slot = self._acquire_prefix(tokens) or self._acquire_empty()
-        slot.running = True
-        slot.last_use = next(self._clock)
-        return slot
+        return self._occupied(self._acquire_prefix(tokens) or self._acquire_empty())
 
     def acquire_blank(self) -> Slot:
         """Return an empty running slot."""
-        slot = self._acquire_empty()
+        return self._occupied(self._acquire_empty())
+
+    def _occupied(self, slot: Slot) -> Slot:
         slot.running = True
         slot.last_use = next(self._clock)
         return slot
@@ -227,6 +226,8 @@ class KvMemory:
 
         False (memory of another kind, or no room at all) leaves it empty.
         """
+        if slot.index in self._unsettled:
+            return False
         while not self._context.import_sequence(slot.index, data):
             if not self.evict_oldest():
                 return False
