@@ -10,7 +10,7 @@ import talk
 from conversation import Chat, Exchange, completion, last_step, messages_before_last, render
 from numpy.typing import NDArray
 from tokenizer import Tokenizer
-from toolbox import Tool, toolbox, use, use_two
+from toolbox import Tool, toolbox, use
 from words import Words, seeded
 
 Sample = tuple[NDArray[numpy.int64], NDArray[numpy.bool_]]
@@ -28,13 +28,13 @@ def draw_chat(w: Words, progress: float) -> Chat:
     """A chat for the moment of the training: `progress` runs from 0 to 1."""
     if w.chance(max(0.0, 0.9 - 12 * progress)):
         return Chat("", [], [talk.repeat(w, 2, 6 + int(100 * progress))])
-    if progress > 0.5 and w.chance(0.02):
+    if progress > 0.5 and w.chance(0.006):
         return _long_chat(w)
     number = w.rng.choice((1, 1, 2, 3)) if progress > 0.05 else 1
     kind = w.rng.random()
-    if kind < 0.25:
+    if kind < 0.3:
         return Chat(_plain_system(w), [], _small_talk(w, number))
-    if kind < 0.55:
+    if kind < 0.6:
         return _fact_chat(w, number, most=1 + int(min(5.0, 20 * progress)))
     return _tool_chat(w, number, most=1 if progress < 0.08 else 3, easy=progress < 0.08)
 
@@ -52,16 +52,16 @@ def _small_talk(w: Words, number: int) -> list[Exchange]:
         draw = w.rng.random()
         if draw < 0.06 and number > 1:
             chosen += talk.remember(w)
-        elif draw < 0.2:
+        elif draw < 0.14:
             chosen.append(talk.greet(w))
-        elif draw < 0.45:
-            chosen.append(talk.count(w, 120 if w.chance(0.04) else 12))
-        elif draw < 0.8:
-            chosen.append(talk.repeat(w, high=30 if w.chance(0.05) else 8))
-        elif draw < 0.9:
+        elif draw < 0.42:
+            chosen.append(talk.count(w, 120 if w.chance(0.03) else 12))
+        elif draw < 0.75:
+            chosen.append(talk.repeat(w, high=30 if w.chance(0.03) else 8))
+        elif draw < 0.92:
             chosen.append(talk.write_json(w))
         else:
-            chosen.append(talk.unknown(w))
+            chosen.append((talk.untold if w.chance(0.25) else talk.unknown)(w))
     return chosen
 
 
@@ -88,15 +88,13 @@ def _tool_chat(w: Words, number: int, most: int, easy: bool) -> Chat:
     tools = toolbox(w, w.rng.randint(1, most), easy)
     known = talk.facts(w, 1) if w.chance(0.15) else []
     system = known[0][0] if known else _plain_system(w)
-    exchanges = [_with_tools(w, tools, known, easy) for _ in range(number)]
+    exchanges = [_with_tools(w, tools, known) for _ in range(number)]
     return Chat(system, [tool.declared for tool in tools], exchanges)
 
 
-def _with_tools(w: Words, tools: list[Tool], known: list[talk.Fact], easy: bool) -> Exchange:
+def _with_tools(w: Words, tools: list[Tool], known: list[talk.Fact]) -> Exchange:
     """An exchange in a chat that has tools; one in seven does not need them."""
     draw = w.rng.random()
-    if draw < 0.05 and not easy:
-        return use_two(w, w.rng.choice(tools), w.rng.choice(tools))
     if draw < 0.85:
         return use(w, w.rng.choice(tools), w.chance(0.3))
     if known:
@@ -105,8 +103,8 @@ def _with_tools(w: Words, tools: list[Tool], known: list[talk.Fact], easy: bool)
 
 
 def _long_chat(w: Words) -> Chat:
-    """Several hundred to three thousand tokens: many facts, filler, tools and exchanges."""
-    size = w.rng.choice((1, 1, 2, 2, 4))
+    """Several hundred to about two thousand tokens: many facts, filler, tools and exchanges."""
+    size = w.rng.choice((1, 1, 2))
     known, tools = talk.facts(w, 8 * size), toolbox(w, 4)
     lines = [fact[0] for fact in known] + [w.sentence() for _ in range(8 * size)]
     w.rng.shuffle(lines)

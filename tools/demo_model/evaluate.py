@@ -9,13 +9,14 @@ import argparse
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import talk
-from conversation import Chat, Step, completion, last_step, messages_before_last, render
+from conversation import Chat, completion, last_step, messages_before_last, render
 from llama_cpp import Llama
-from toolbox import toolbox, use, use_two
+from toolbox import toolbox, use
 from words import Words, seeded
 
 SEED = 7
@@ -38,13 +39,6 @@ def tool_chat(w: Words, with_result: bool = False) -> Chat:
     return Chat("", [tool.declared for tool in tools], [exchange])
 
 
-def two_calls(w: Words) -> Chat:
-    """One to three tools and two questions in one message."""
-    tools = toolbox(w, w.rng.randint(1, 3))
-    exchange = use_two(w, w.rng.choice(tools), w.rng.choice(tools))
-    return Chat("", [tool.declared for tool in tools], [exchange])
-
-
 def later_turn(w: Words) -> Chat:
     """A question that follows two others about other things."""
     last = w.rng.choice((fact_chat, tool_chat))(w)
@@ -62,7 +56,6 @@ SKILLS: dict[str, Callable[[Words], Chat]] = {
     "remember the user's name": lambda w: Chat("", [], talk.remember(w)),
     "write given values as JSON": lambda w: Chat("", [], [talk.write_json(w)]),
     "admit that it does not know": lambda w: Chat("", [], [talk.unknown(w)]),
-    "two tool calls in one turn": two_calls,
     "a fact or a tool in a later turn": later_turn,
 }
 
@@ -116,14 +109,27 @@ def greedy(model: Llama, prompt: str, most: int) -> str:
     return model.detokenize(written, prev_tokens=tokens).decode("utf-8", "replace")
 
 
-def measure(model: Llama, skill: str, number: int, thinking: bool) -> Iterator[Outcome]:
-    """The outcomes of a skill's instances in one mode."""
-    for chat in instances(skill, number):
-        step: Step = last_step(chat)
-        prompt = render(messages_before_last(chat), chat.tools, thinking)
-        wanted = completion(step, thinking=False)
-        most = SPARE + len(model.tokenize(wanted.encode("utf-8"), add_bos=False, special=True))
-        yield Outcome(skill, thinking, prompt, wanted, greedy(model, prompt, most))
+@dataclass(frozen=True)
+class Job:
+    """A skill to measure in one mode."""
+
+    path: Path
+    skill: str
+    thinking: bool
+    number: int
+
+
+def measure(job: Job) -> list[Outcome]:
+    """The outcomes of the skill's instances; one thread, so that jobs can run beside each other."""
+    model = Llama(str(job.path), n_ctx=2048, n_threads=1, n_threads_batch=1, verbose=False)
+    return [_outcome(model, job, chat) for chat in instances(job.skill, job.number)]
+
+
+def _outcome(model: Llama, job: Job, chat: Chat) -> Outcome:
+    prompt = render(messages_before_last(chat), chat.tools, job.thinking)
+    wanted = completion(last_step(chat), thinking=False)
+    most = SPARE + len(model.tokenize(wanted.encode("utf-8"), add_bos=False, special=True))
+    return Outcome(job.skill, job.thinking, prompt, wanted, greedy(model, prompt, most))
 
 
 def table(outcomes: list[Outcome]) -> str:
@@ -157,15 +163,11 @@ def main() -> None:
     parser.add_argument("--model", type=Path, default=Path("demo.gguf"))
     parser.add_argument("--instances", type=int, default=200, help="per skill and mode")
     parser.add_argument("--misses", type=int, default=0, help="wrong answers to show per skill and mode")
-    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--processes", type=int, default=2)
     options = parser.parse_args()
-    model = Llama(str(options.model), n_ctx=2048, n_threads=options.threads, verbose=False)
-    outcomes = [
-        outcome
-        for skill in SKILLS
-        for mode in (False, True)
-        for outcome in measure(model, skill, options.instances, mode)
-    ]
+    jobs = [Job(options.model, skill, mode, options.instances) for skill in SKILLS for mode in (False, True)]
+    with ProcessPoolExecutor(options.processes) as pool:
+        outcomes = [outcome for result in pool.map(measure, jobs) for outcome in result]
     show_misses(outcomes, options.misses)
     print(table(outcomes))
 

@@ -88,14 +88,14 @@ def tensors(weights: dict[str, Tensor]) -> Iterator[tuple[str, NDArray[numpy.flo
             yield target, value
 
 
-def export(state: dict[str, Any], tokenizer: Tokenizer, path: Path, quant: str) -> None:
-    """Write the averaged weights of a checkpoint, matrices quantised, norms as F32."""
+def export(state: dict[str, Any], tokenizer: Tokenizer, path: Path, quant: str, weights: str) -> None:
+    """Write a checkpoint's weights, the averaged or the last ones: matrices quantised, norms as F32."""
     shape = Shape(**state["shape"])
     kind, file_type = QUANTS[quant]
     writer = gguf.GGUFWriter(path, "llama")
     add_metadata(writer, shape, file_type)
     add_tokenizer(writer, tokenizer)
-    for name, value in tensors(state["average"]):
+    for name, value in tensors(state[weights]):
         if value.ndim == 1:
             writer.add_tensor(name, value)
         else:
@@ -112,9 +112,10 @@ def main() -> None:
     parser.add_argument("--run", type=Path, default=Path("run"), help="folder of tokenizer and checkpoint")
     parser.add_argument("--out", type=Path, default=Path("demo.gguf"))
     parser.add_argument("--quant", choices=QUANTS, default="q8_0")
+    parser.add_argument("--weights", choices=("average", "model"), default="average")
     options = parser.parse_args()
     state = torch.load(options.run / "checkpoint.pt", weights_only=True)
-    export(state, Tokenizer.load(options.run / "tokenizer.json"), options.out, options.quant)
+    export(state, Tokenizer.load(options.run / "tokenizer.json"), options.out, options.quant, options.weights)
 
 
 if __name__ == "__main__":

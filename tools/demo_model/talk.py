@@ -62,7 +62,7 @@ def count(w: Words, longest: int = 12) -> Exchange:
         "Can you count from {} to {}?",
     ]
     if first == 1:
-        forms.append("Count to {1}.")
+        forms += ["Count to {1}.", "Count to {1}."]
     question = _lower_head(w, w.rng.choice(forms).format(first, last))
     return _say("count", question, f"I count from {first} to {last}.", ", ".join(map(str, numbers)))
 
@@ -106,6 +106,11 @@ def unknown(w: Words) -> Exchange:
     """A question beyond the model: it says so."""
     question = w.rng.choice(_UNKNOWN).format(n=w.noun(), m=w.noun(), a=w.adjective(), p=w.place())
     return _say("unknown", question, "I do not know this.", IGNORANCE)
+
+
+def untold(w: Words) -> Exchange:
+    """A question for a fact that nobody told: it says so."""
+    return _say("unknown", w.rng.choice(w.rng.choice(_FACTS)(w)[1]), "I do not know this.", IGNORANCE)
 
 
 def remember(w: Words) -> list[Exchange]:

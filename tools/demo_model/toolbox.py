@@ -71,7 +71,21 @@ _LOOKUP_ASKS = (
 def _subject(w: Words) -> str:
     """What a lookup is about: mostly a name or a place, also any value."""
     draw = w.rng.random()
+    if draw < 0.08:
+        return f"{w.place()}{w.rng.choice((' ', ', '))}{w.place()}"
     return w.place() if draw < 0.4 else w.name() if draw < 0.6 else w.value()
+
+
+def _number(w: Words) -> str:
+    """One of JSON schema's types for a whole number."""
+    return w.rng.choice(("integer", "integer", "number"))
+
+
+def _politely(w: Words, question: str) -> str:
+    """The question, now and then with a word more at its end."""
+    if w.chance(0.85):
+        return question
+    return question[:-1] + w.rng.choice((" right now", " today", ", please", " now", " please")) + question[-1]
 
 
 def lookup(w: Words, noun: str) -> Tool:
@@ -83,8 +97,9 @@ def lookup(w: Words, noun: str) -> Tool:
     )
 
     def ask(w: Words) -> tuple[str, Json]:
-        value = _subject(w)
-        return w.rng.choice(_LOOKUP_ASKS).format(noun, w.rng.choice(("in", "of", "for")), value), {key: value}
+        value, thing = _subject(w), f"current {noun}" if w.chance(0.08) else noun
+        question = w.rng.choice(_LOOKUP_ASKS).format(thing, w.rng.choice(("in", "of", "for")), value)
+        return _politely(w, question), {key: value}
 
     return Tool(noun, _declare(_named(w, verb, noun), description, {key: "string"}, optional), ask)
 
@@ -93,12 +108,12 @@ def act_on_pair(w: Words, noun: str) -> Tool:
     """A tool with two named arguments given in either order: create_event(title, place)."""
     verb = w.rng.choice(("create", "add", "make", "update", "send", "book"))
     first, second = w.rng.sample([key for key in _KEYS if key != noun], 2)
-    kinds = {first: "string", second: "integer" if w.chance(0.3) else "string"}
+    kinds = {first: "string", second: _number(w) if w.chance(0.3) else "string"}
     does = f"{verb.capitalize()} a {noun}"
     description = _describe(w, f"{does}.", f"{does} with a {first} and a {second}.")
 
     def ask(w: Words) -> tuple[str, Json]:
-        values = {key: w.number(4) if kind == "integer" else _subject(w) for key, kind in kinds.items()}
+        values = {key: _subject(w) if kind == "string" else w.number(4) for key, kind in kinds.items()}
         parts = [f"{key} {value}" for key, value in values.items()]
         if w.chance(0.3):
             parts.reverse()
@@ -133,7 +148,7 @@ def set_number(w: Words, noun: str) -> Tool:
         value = w.number(4)
         return f"{w.rng.choice(('Set', 'Change', 'Please set'))} the {noun} to {value}.", {key: value}
 
-    return Tool(noun, _declare(_named(w, verb, noun), description, {key: "integer"}), ask)
+    return Tool(noun, _declare(_named(w, verb, noun), description, {key: _number(w)}), ask)
 
 
 def order(w: Words, noun: str) -> Tool:
@@ -148,7 +163,7 @@ def order(w: Words, noun: str) -> Tool:
         number, thing = w.number(2), w.noun()
         return f"{does} {number} {thing} from the {noun}.", {item: thing, amount: number}
 
-    return Tool(noun, _declare(_named(w, verb, noun), description, {item: "string", amount: "integer"}), ask)
+    return Tool(noun, _declare(_named(w, verb, noun), description, {item: "string", amount: _number(w)}), ask)
 
 
 _SUMS = (
@@ -169,7 +184,8 @@ def calculate(w: Words, _noun: str) -> Tool:
         a, b = w.number(4), w.number(4)
         return w.rng.choice(forms).format(a=a, b=b), {first: a, second: b}
 
-    return Tool(verb, _declare(name, _describe(w, description), {first: "integer", second: "integer"}), ask)
+    kind = _number(w)
+    return Tool(verb, _declare(name, _describe(w, description), {first: kind, second: kind}), ask)
 
 
 def command(w: Words, noun: str) -> Tool:
@@ -261,11 +277,3 @@ def use(w: Words, tool: Tool, with_result: bool) -> Exchange:
         said = {"role": "tool", "tool_name": tool.name, "content": result}
         steps.append(Step([said], "I use the result.", f"The result is {result}"))
     return Exchange("result" if with_result else "tool", steps)
-
-
-def use_two(w: Words, first: Tool, second: Tool) -> Exchange:
-    """Two questions in one message: two calls in one turn."""
-    asked = [first.ask(w), second.ask(w)]
-    calls = [{"name": tool.name, "arguments": pair[1]} for tool, pair in zip((first, second), asked, strict=True)]
-    question = f"{asked[0][0]} {asked[1][0]}"
-    return Exchange("two tools", [Step([user(question)], f"I call {first.name} and {second.name}.", calls=calls)])

@@ -13,6 +13,12 @@ from pathlib import Path
 
 _TEXT = (Path(__file__).parent / "words.toml").read_text("utf-8")
 _POOLS = {name: text.split() for name, text in tomllib.loads(_TEXT).items()}
+_REAL = [word for name in ("nouns", "adjectives", "names", "places", "verbs") for word in _POOLS[name]]
+# Accented Latin, Greek, Cyrillic, Arabic, Devanagari, kana, Chinese, Hangul, faces: first and last letter.
+_SCRIPTS = (
+    *((0xC0, 0xD6), (0xE0, 0xF6), (0x3B1, 0x3C9), (0x410, 0x44F), (0x627, 0x63A), (0x905, 0x939)),
+    *((0x3042, 0x3093), (0x4E00, 0x9FA5), (0xAC00, 0xD7A3), (0x1F600, 0x1F64F)),
+)
 _CODAS = ["", "", "", *_POOLS["codas"]]
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
@@ -52,9 +58,20 @@ class Words:
         return self.rng.randrange(10 ** self.rng.randint(1, digits))
 
     def invented(self) -> str:
-        """An invented lower-case word, pronounceable or (one in four) random letters."""
+        """An invented lower-case word: pronounceable, pieced together from real ones, or random letters."""
+        makers = (self._syllables, self._syllables, self._pieces, self._pieces, self._random_letters)
         while True:
-            word = self._random_letters() if self.chance(0.25) else self._syllables()
+            word = self.rng.choice(makers)()
+            if is_held_out(word) == self.held_out:
+                return word
+
+    def alien(self) -> str:
+        """A word in another script, from the pool or of random letters of one script."""
+        if self.chance(0.4):
+            return self.rng.choice(self.foreign)
+        while True:
+            first, last = self.rng.choice(_SCRIPTS)
+            word = "".join(chr(self.rng.randint(first, last)) for _ in range(self.rng.randint(1, 5)))
             if is_held_out(word) == self.held_out:
                 return word
 
@@ -77,9 +94,9 @@ class Words:
     def word(self) -> str:
         """Any single word, in any case."""
         draw = self.rng.random()
-        if draw < 0.08:
-            return self.rng.choice(self.foreign)
-        if draw < 0.45:
+        if draw < 0.1:
+            return self.alien()
+        if draw < 0.5:
             word = self.invented()
         else:
             word = self.rng.choice(self.rng.choice((self.nouns, self.adjectives, self.names, self.places, self.verbs)))
@@ -133,6 +150,15 @@ class Words:
         return "".join(
             self.rng.choice(onsets) + self.rng.choice(vowels) + self.rng.choice(_CODAS) for _ in range(count)
         )
+
+    def _pieces(self) -> str:
+        """Two or three pieces of real words: so that each token of the vocabulary is copied now and then."""
+        pieces = []
+        for _ in range(self.rng.randint(2, 3)):
+            word = self.rng.choice(_REAL)
+            start = self.rng.randrange(max(1, len(word) - 2))
+            pieces.append(word[start : start + self.rng.randint(2, 5)])
+        return "".join(pieces).lower()
 
     def _random_letters(self) -> str:
         return "".join(self.rng.choices(_LETTERS, k=self.rng.randint(3, 8)))
