@@ -48,7 +48,6 @@ class Answer:
         self.finished: Finished | None = None
         self.last = Piece()
         self.thought = ""
-        self.interrupted = False
 
     @property
     def text(self) -> str:
@@ -69,18 +68,17 @@ class Answer:
             self.last = _as_piece(self._parse("", done=True))
 
     async def thoughts(self) -> AsyncGenerator[Piece, None]:
-        """Yield pieces until content follows thinking, and stop there: ``interrupted`` tells.
+        """Yield pieces until the content begins, and stop there; ``finished`` stays None then.
 
-        An answer without any thinking runs to its end, and so does one of thinking and tool calls.
+        Tool calls are no content: an answer of thinking and calls runs to its end.
         """
         async with aclosing(self.pieces()) as pieces:
             async for piece in pieces:
                 self.thought += piece.thinking
-                if self.thought and piece.content:
-                    self.interrupted = True
+                if self.thought or not piece.content:
                     yield replace(piece, content="")
+                if piece.content:
                     return
-                yield piece
 
     def _piece(self, delta: Delta) -> Piece:
         self._parts.append(delta.text)

@@ -159,18 +159,21 @@ class Inference:
                     yield event
 
     async def _answer(self, task: _Task, prompter: Prompter, prompted: Prompted, lease: Lease) -> Events:
-        """Generate; where the format has to wait for the end of thinking, generate twice."""
+        """Generate; where the format has to wait for the end of thinking, generate twice.
+
+        An answer that begins without thinking begins again, bound: a format is never ignored (in Ollama it is, here).
+        """
+        answer_format = checks.checked_format(task.request.format)
         if prompted.reading.thinks_before_format and task.request.format.given:
             draft = self._generation(task, prompted, lease, None)
             async with aclosing(draft.thoughts()) as pieces:
                 async for piece in pieces:
                     yield piece
-            if not draft.interrupted:
-                if draft.finished is not None:
-                    yield await self._done(task, draft, prompted, lease)
+            if draft.finished is not None:
+                yield await self._done(task, draft, prompted, lease)
                 return
             prompted = await prompter.after_thinking(draft.thought, lease.runner, task.context_length(lease.runner))
-        answer = self._generation(task, prompted, lease, checks.checked_format(task.request.format))
+        answer = self._generation(task, prompted, lease, answer_format)
         async with aclosing(answer.pieces()) as pieces:
             async for piece in pieces:
                 yield piece

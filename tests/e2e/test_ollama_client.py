@@ -99,6 +99,14 @@ def test_json_schema_output(client: ollama.Client) -> None:
     jsonschema.validate(json.loads(answer.response or ""), schema)
 
 
+def test_a_format_binds_a_model_that_could_think_and_does_not(client: ollama.Client) -> None:
+    schema = {"type": "object", "properties": {"ok": {"type": "boolean"}}, "required": ["ok"]}
+    options = {"temperature": 0, "num_predict": 60}
+    messages = [{"role": "user", "content": "please count"}]
+    answer = client.chat("probe-chat", messages, think=True, format=schema, options=options)
+    jsonschema.validate(json.loads(answer.message.content or ""), schema)
+
+
 def test_embed(client: ollama.Client) -> None:
     answer = client.embed("probe-embed", ["hello world", "the river", "hello world"])
     first, other, again = answer.embeddings
