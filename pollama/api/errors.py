@@ -21,6 +21,9 @@ JSON: Final = "application/json"
 JSON_UTF8: Final = "application/json; charset=utf-8"
 NDJSON: Final = "application/x-ndjson"
 
+PULL_FIRST: Final = ", try pulling it first"
+"""What the embedding endpoints add about a missing model."""
+
 RUNNING_ERRORS: Final = (GenerationError, RunnerDiedError, FormatError, PromptTooLongError)
 """Failures that come from a generation at work; a stream that ends on one before its first record shows it."""
 

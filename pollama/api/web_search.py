@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
+from pollama.api.cloud import cloud_disabled
 from pollama.api.services import Services
-from pollama.errors import ForbiddenError, PollamaError, UnauthorizedError
+from pollama.errors import PollamaError, UnauthorizedError
 from pollama.types.messages import Tool, ToolParameters, ToolProperty
 
 WEB_SEARCH: Final = "web_search"
@@ -26,5 +27,5 @@ def web_search_tool() -> Tool:
 def web_unavailable(services: Services, what: str = "search") -> PollamaError:
     """Return why the web cannot be used: cloud features are turned off, or nobody is signed in."""
     if services.cloud_disabled:
-        return ForbiddenError(f"ollama cloud is disabled: web {what} is unavailable")
+        return cloud_disabled(f"web {what} is unavailable")
     return UnauthorizedError("unauthorized")

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from pollama.errors import BadRequestError, GenerationError, ModelNotFoundError
+from pollama.errors import BadRequestError, GenerationError, ModelNotFoundError, RunnerDiedError
 from pollama.types.events import Embeddings
 from pollama.types.generation import RunnerInfo
 from pollama.types.library import ModelDescription, ModelDetails, ModelListing, TensorInfo
@@ -178,7 +178,7 @@ async def test_the_embedding_endpoints_advise_to_pull(api: Api) -> None:
 
 
 async def test_an_engine_failure_is_500_on_the_old_endpoint(api: Api) -> None:
-    for error in (GenerationError("boom", 400), BadRequestError("too long")):
+    for error in (GenerationError("boom", 400), BadRequestError("too long"), RunnerDiedError()):
         api.inference.embeddings = error
         assert (await api.post("/api/embed", {"model": "m", "input": "x"})).status == 400
         assert (await api.post("/api/embeddings", {"model": "m", "prompt": "x"})).status == 500

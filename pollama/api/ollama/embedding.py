@@ -5,17 +5,22 @@ from __future__ import annotations
 from aiohttp import web
 
 from pollama.api.cloud import refuse_cloud_name
-from pollama.api.errors import json_response, missing_model, unnamed_is_missing
+from pollama.api.errors import PULL_FIRST, json_response, missing_model, unnamed_is_missing
 from pollama.api.generation import client_of
 from pollama.api.ollama import decode, schemas
 from pollama.api.ollama.records import present
 from pollama.api.services import SERVICES
 from pollama.api.vectors import shortest_singles
-from pollama.errors import BadRequestError, GenerationError, ModelNotFoundError, NameRequiredError, PollamaError
+from pollama.errors import (
+    BadRequestError,
+    GenerationError,
+    ModelNotFoundError,
+    NameRequiredError,
+    PollamaError,
+    RunnerDiedError,
+)
 from pollama.types import gojson
 from pollama.types.events import Embeddings
-
-_HINT = ", try pulling it first"
 
 
 async def embed(request: web.Request) -> web.Response:
@@ -31,7 +36,9 @@ async def embed(request: web.Request) -> web.Response:
     except NameRequiredError:
         raise unnamed_is_missing() from None
     except ModelNotFoundError as error:
-        raise missing_model(error, _HINT) from None
+        raise missing_model(error, PULL_FIRST) from None
+    except RunnerDiedError as error:
+        raise BadRequestError(str(error)) from None  # a failure without a status of its own is 400 here
     return json_response(_embed_body(fields.get("model", ""), result))
 
 
@@ -44,7 +51,7 @@ async def embeddings(request: web.Request) -> web.Response:
     try:
         result = await services.inference.embed(wanted, client=client_of(request))
     except ModelNotFoundError as error:
-        raise missing_model(error, _HINT) from None
+        raise missing_model(error, PULL_FIRST) from None
     except (GenerationError, BadRequestError) as error:
         raise PollamaError(str(error)) from None
     vector = result.vectors[0] if result.vectors else []

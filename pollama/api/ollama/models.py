@@ -7,20 +7,19 @@ from typing import Any
 from aiohttp import web
 
 from pollama.api import timestamps
-from pollama.api.cloud import refuse_cloud_name
+from pollama.api.cloud import DETAILS, cloud_disabled, refuse_cloud_name
 from pollama.api.errors import json_response, missing_model
 from pollama.api.messages import encode_message
 from pollama.api.ollama import decode, schemas
 from pollama.api.ollama.records import present
 from pollama.api.services import SERVICES
-from pollama.errors import ForbiddenError, ModelNotFoundError, NameRequiredError
+from pollama.errors import ModelNotFoundError, NameRequiredError
 from pollama.types import gojson
 from pollama.types.json import Json
 from pollama.types.library import ModelDescription, ModelDetails, ModelListing, TensorInfo
 from pollama.types.messages import Message
 from pollama.types.ports import Resident
 
-_DETAILS_UNAVAILABLE = "remote model details are unavailable"
 _COPILOT = "GitHubCopilotChat/"
 
 
@@ -43,7 +42,7 @@ async def show(request: web.Request) -> web.Response:
     name = decode.model_name(fields)
     if not name:
         raise NameRequiredError
-    refuse_cloud_name(services, name, unavailable=_DETAILS_UNAVAILABLE)
+    refuse_cloud_name(services, name, DETAILS)
     description = await services.library.describe(
         name,
         system=fields.get("system", ""),
@@ -51,7 +50,7 @@ async def show(request: web.Request) -> web.Response:
         verbose=fields.get("verbose", False),
     )
     if description.model.stored.config.remote_host and services.cloud_disabled:
-        raise ForbiddenError(f"ollama cloud is disabled: {_DETAILS_UNAVAILABLE}")
+        raise cloud_disabled(DETAILS)
     answer = _description(description, fields)
     if request.headers.get("User-Agent", "").startswith(_COPILOT):
         answer["model_info"] = dict(sorted({**description.model_info, "general.basename": name}.items()))

@@ -9,7 +9,7 @@ from typing import Any
 
 from aiohttp import web
 
-from pollama.api.errors import missing_model, unnamed_is_missing
+from pollama.api.errors import PULL_FIRST, missing_model, unnamed_is_missing
 from pollama.api.generation import client_of
 from pollama.api.godecode import decode_body
 from pollama.api.openai import decode, schemas
@@ -49,7 +49,7 @@ async def _embed(request: web.Request, wanted: EmbedRequest) -> Embeddings:
     except NameRequiredError:
         raise unnamed_is_missing() from None
     except ModelNotFoundError as error:
-        raise missing_model(error, ", try pulling it first") from None
+        raise missing_model(error, PULL_FIRST) from None
 
 
 def _body(model: str, result: Embeddings, *, as_text: bool) -> Json:

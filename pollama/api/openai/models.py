@@ -6,14 +6,12 @@ from contextlib import suppress
 
 from aiohttp import web
 
-from pollama.api.cloud import refuse_cloud_name
+from pollama.api.cloud import DETAILS, cloud_disabled, refuse_cloud_name
 from pollama.api.openai.errors import envelope
 from pollama.api.services import SERVICES
 from pollama.api.v1 import failure, success
-from pollama.errors import BadRequestError, ForbiddenError, PollamaError
+from pollama.errors import BadRequestError, PollamaError
 from pollama.types.json import Json
-
-_UNAVAILABLE = "remote model details are unavailable"
 
 
 async def list_models(request: web.Request) -> web.Response:
@@ -33,11 +31,11 @@ async def retrieve_model(request: web.Request) -> web.Response:
         raise web.HTTPNotFound
     services = request.app[SERVICES]
     with suppress(BadRequestError):
-        refuse_cloud_name(services, name, unavailable=_UNAVAILABLE)
+        refuse_cloud_name(services, name, DETAILS)
     try:
         stored = (await services.library.describe(name)).model.stored
         if stored.config.remote_host and services.cloud_disabled:
-            raise ForbiddenError(f"ollama cloud is disabled: {_UNAVAILABLE}")
+            raise cloud_disabled(DETAILS)
     except PollamaError as error:
         return failure(error, envelope)
     return success(_model(name, stored.modified_at, stored.short_name))
