@@ -7,6 +7,8 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -25,8 +27,9 @@ def store(tmp_path_factory: pytest.TempPathFactory, probe_model: Path) -> Path:
     return folder
 
 
-def start(home: Path, port: int, models: Path, *arguments: str) -> subprocess.Popen[str]:
-    """Start a command in a home of its own."""
+@contextmanager
+def started(home: Path, port: int, models: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+    """Start a command in a home of its own; it is gone when the block ends."""
     environment = {
         "HOME": str(home),
         "PATH": os.environ["PATH"],
@@ -34,14 +37,15 @@ def start(home: Path, port: int, models: Path, *arguments: str) -> subprocess.Po
         "OLLAMA_MODELS": str(models),
         "OMP_WAIT_POLICY": "passive",
     }
-    return subprocess.Popen(
-        [sys.executable, "-m", "pollama", *arguments],
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    command = [sys.executable, "-m", "pollama", *arguments]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(
+        command, env=environment, stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe, text=True
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def answers(port: int) -> bool:
@@ -52,7 +56,7 @@ def answers(port: int) -> bool:
 
 def test_a_run_brings_its_own_server_and_takes_it_away(store: Path) -> None:
     port = free_port()
-    with start(store, port, store / "models", "run", "probe", "hello") as process:
+    with started(store, port, store / "models", "run", "probe", "hello") as process:
         out, err = process.communicate(timeout=120)
     assert process.returncode == 0, err
     assert out.strip()
@@ -62,7 +66,7 @@ def test_a_run_brings_its_own_server_and_takes_it_away(store: Path) -> None:
 
 def test_a_run_that_is_terminated_takes_its_server_along(store: Path) -> None:
     port = free_port()
-    with start(store, port, store / "models", "run", "probe", "hello") as process:
+    with started(store, port, store / "models", "run", "probe", "hello") as process:
         assert process.stdout is not None
         assert process.stdout.read(1)
         process.send_signal(signal.SIGTERM)
@@ -72,7 +76,7 @@ def test_a_run_that_is_terminated_takes_its_server_along(store: Path) -> None:
 
 def test_a_server_that_cannot_start_is_quoted(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("not a folder")
-    with start(tmp_path, free_port(), tmp_path / "file", "run", "probe", "hello") as process:
+    with started(tmp_path, free_port(), tmp_path / "file", "run", "probe", "hello") as process:
         out, err = process.communicate(timeout=120)
     assert (process.returncode, out) == (1, "")
     assert "Error: the server did not start: " in err
@@ -90,7 +94,7 @@ def test_no_server_is_started_for_another_machine(host: str, local: bool) -> Non
 def test_a_port_in_use_is_named(store: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        with start(store, port, store / "models", "serve") as process:
+        with started(store, port, store / "models", "serve") as process:
             _, err = process.communicate(timeout=120)
     assert process.returncode == 1
     assert err.endswith(f"Error: listen tcp 127.0.0.1:{port}: bind: address already in use\n")

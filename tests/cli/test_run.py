@@ -207,8 +207,11 @@ def test_an_interrupt_cancels_the_answer(server: ScriptedServer, script: Script,
         env={"HOME": str(home), "OLLAMA_HOST": server.address},
     )
     with process:
-        assert process.stdout is not None
-        assert process.stdout.read(4) == b"Once"
-        process.send_signal(signal.SIGINT)
-        assert process.wait(30) == 0
+        try:
+            assert process.stdout is not None
+            assert process.stdout.read(4) == b"Once"
+            process.send_signal(signal.SIGINT)
+            assert process.wait(30) == 0
+        finally:
+            process.kill()
     assert script.canceled.wait(30)
