@@ -34,6 +34,7 @@ _JSON_BEGINNING: Final = re.compile(r'\{\s*(?:"(?:n(?:a(?:me?)?)?)?)?\Z')
 
 class _State(Enum):
     CONTENT = auto()
+    THINK_TAG = auto()
     THINKING = auto()
     CALL = auto()
     USER = auto()
@@ -48,7 +49,7 @@ class LagunaParser:
         self._thinks = bool(context.think)
         last = context.last_message
         is_continued = goes_on and last is not None and last.role == "assistant"
-        self._state = _State.THINKING if self._thinks and not is_continued else _State.CONTENT
+        self._state = _State.THINK_TAG if self._thinks and not is_continued else _State.CONTENT
         self._objects = BalanceScanner("{", "}")
         self._began = False
         self._showed = False
@@ -64,6 +65,7 @@ class LagunaParser:
         output = Output()
         steps = {
             _State.CONTENT: self._content,
+            _State.THINK_TAG: self._skip_think_tag,
             _State.THINKING: self._think,
             _State.CALL: self._call,
             _State.USER: self._user,
@@ -118,9 +120,14 @@ class LagunaParser:
         self._show(self._buffer[:size].rstrip(GO_SPACES), output)
         self._buffer = self._buffer[size:]
 
+    def _skip_think_tag(self, _output: Output) -> bool:
+        if self._buffer != _THINK and _THINK.startswith(self._buffer):
+            return False
+        self._buffer = self._buffer.removeprefix(_THINK)
+        self._state = _State.THINKING
+        return True
+
     def _think(self, output: Output) -> bool:
-        if self._buffer.startswith(_THINK):
-            self._buffer = self._buffer.removeprefix(_THINK)
         position, tag = first_tag(self._buffer, _THINK_END, _CALL)
         if not tag:
             self._think_on(output)
@@ -134,7 +141,7 @@ class LagunaParser:
 
     def _think_on(self, output: Output) -> None:
         """Release thought up to a tag that may begin, or else up to white space: whole words at a time."""
-        held = overlap(self._buffer, _THINK, _THINK_END, _CALL)
+        held = overlap(self._buffer, _THINK_END, _CALL)
         words = len(self._buffer.rstrip(GO_SPACES))
         kept = len(self._buffer) - held if held else words if words < len(self._buffer) else 0
         self._show_thought(self._buffer[:kept], output)
@@ -197,7 +204,7 @@ class LagunaParser:
         if self._state is _State.CALL:
             if text.strip(GO_SPACES):
                 self._add_call(text, output)
-        elif self._state is _State.THINKING:
+        elif self._state in (_State.THINK_TAG, _State.THINKING):
             self._show_thought(text.rstrip(GO_SPACES), output)
         else:
             output.content += text.rstrip(GO_SPACES)
