@@ -15,13 +15,13 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
+from pollama.prompts.parsers.markup import check_characters, normal_lines, syntax_error
 from pollama.prompts.parsers.typed import declared_property, typed_block
 from pollama.types.json import Json
 from pollama.types.messages import Tool, ToolCall
 
 _TAG: Final = re.compile(r"<(\w+)=([^>]+)>|</(function|parameter)>", re.ASCII)
 _ELEMENTS: Final = ("function", "parameter")
-_ILLEGAL: Final = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _ESCAPES: Final = {
     '"': "&#34;",
     "'": "&#39;",
@@ -61,7 +61,7 @@ class _Reader:
             if match[3]:
                 self._close(match[3], position)
                 if not self._open:
-                    return [(key, _normal("".join(parts))) for key, parts in self._parameters]
+                    return [(key, normal_lines("".join(parts))) for key, parts in self._parameters]
             elif match[1] in _ELEMENTS:
                 self._begin(match[1], match[2])
             elif len(self._open) == 2 and self._parameters:
@@ -86,19 +86,12 @@ class _Reader:
         self._open.pop()
 
     def _add_text(self, start: int, end: int) -> None:
-        illegal = _ILLEGAL.search(self._text, start, end)
-        if illegal:
-            raise self._error(f"illegal character code U+{ord(illegal.group()):04X}", illegal.start())
+        check_characters(self._text, start, end)
         if self._open == list(_ELEMENTS):
             self._parameters[-1][1].append(self._text[start:end])
 
     def _error(self, message: str, position: int) -> ValueError:
-        return ValueError(f"XML syntax error on line {self._text.count(chr(10), 0, position) + 1}: {message}")
-
-
-def _normal(text: str) -> str:
-    """Return text with the line ends that XML knows."""
-    return text.replace("\r\n", "\n").replace("\r", "\n")
+        return syntax_error(self._text, position, message)
 
 
 def _escaped(text: str) -> str:
