@@ -25,6 +25,7 @@ from pollama.errors import ConfigError
 from pollama.types.address import ServerAddress
 from pollama.types.cores import CpuPartition, parse_partitions
 from pollama.types.human import parse_duration
+from pollama.types.multigpu import LoadBalancing, Strategy, parse_load_balancing, parse_strategy
 from pollama.types.requests import FOREVER
 
 log = logging.getLogger(__name__)
@@ -114,6 +115,8 @@ PATH: Final = Kind("path", Path)
 TEXTS: Final = Kind("comma separated list", _parse_list, (str, list), _strings)
 ADDRESS: Final = Kind("address", ServerAddress.parse)
 PARTITIONS: Final = Kind("list of core sets", str, (list,), parse_partitions)
+STRATEGY: Final = Kind("strategy (auto or data)", parse_strategy)
+BALANCING: Final = Kind("load balancing (round_robin, least_loaded or performance_aware)", parse_load_balancing)
 LOG_LEVEL: Final = Kind("level", parse_debug, (str, bool, int), lambda value: parse_debug(str(value)))
 KEEP_ALIVE: Final = Kind(
     "duration", lambda text: keep_alive_seconds(parse_seconds(text)), (str, int, float), keep_alive_seconds
@@ -245,6 +248,31 @@ class Config:
         "Threads of a runner whose model and request do not state num_thread",
         shown_default="one per core",
     )
+    multi_gpu: bool = _setting(
+        False, "OLLAMA_MULTI_GPU", BOOL, "Run replicas of a model on several devices", key="multi_gpu.enabled"
+    )
+    gpu_strategy: Strategy = _setting(  # noqa: RUF009
+        "auto",
+        "OLLAMA_GPU_STRATEGY",
+        STRATEGY,
+        "auto: another replica when requests wait; data: as soon as all replicas are in use",
+        key="multi_gpu.strategy",
+    )
+    replicas: int = _setting(
+        0,
+        "",
+        UINT,
+        "Replicas that a model may have",
+        key="multi_gpu.data_parallel.replicas",
+        shown_default="one per device",
+    )
+    load_balancing: LoadBalancing = _setting(  # noqa: RUF009
+        "least_loaded",
+        "",
+        BALANCING,
+        "How requests are spread over the replicas of a model: round_robin, least_loaded, performance_aware",
+        key="multi_gpu.data_parallel.load_balancing",
+    )
     cpu_partitions: tuple[CpuPartition, ...] = _setting(
         (),
         "",
@@ -353,6 +381,8 @@ def _environment_values(environ: Mapping[str, str]) -> dict[str, Any]:
             continue
         try:
             values[setting.name] = setting.kind.parse(clean(environ[variable]))
+        except ConfigError as error:
+            raise ConfigError(f"{variable}{error}") from None
         except ValueError:
             log.warning(
                 "invalid environment variable, using default: %s=%r default=%s",

@@ -86,6 +86,10 @@ def test_an_empty_file_sets_nothing(tmp_path: Path, text: str) -> None:
         ("devices: {cpu: 2}", "devices.cpu must be of type list of core sets, not 2"),
         ("devices: {gpu: []}", "unknown setting 'devices.gpu'"),
         ("devices: {cpu: [{cores: x}]}", r"devices.cpu\[0\].cores must be a list of cores such as 0-3,8, not 'x'"),
+        ("multi_gpu: {strategy: fast}", r"multi_gpu.strategy must be of type strategy \(auto or data\), not 'fast'"),
+        ("multi_gpu: {strategy: hybrid}", "multi_gpu.strategy: the strategy 'hybrid' does not exist yet"),
+        ("multi_gpu: {data_parallel: {load_balancing: dice}}", "data_parallel.load_balancing must be of type load"),
+        ("multi_gpu: {data_parallel: {replicas: -1}}", "replicas must be of type unsigned integer, not -1"),
         ("- max_queue", "must be a mapping of settings"),
         ("max_queue: [", "settings.yaml"),
     ],
@@ -108,7 +112,31 @@ def test_a_named_file_must_exist(tmp_path: Path) -> None:
         Config.load({"HOME": str(tmp_path)}, tmp_path / "missing.yaml")
 
 
-@pytest.mark.parametrize("name", ["OLLAMA_MAX_QUEUE", "OLLAMA_KEEP_ALIVE"])
+def test_several_devices_are_configured_by_file(tmp_path: Path) -> None:
+    text = """
+multi_gpu:
+  enabled: true
+  strategy: data_parallel
+  data_parallel: {replicas: 2, load_balancing: round_robin}
+"""
+    config = _load(tmp_path, text)
+    assert (config.multi_gpu, config.gpu_strategy) == (True, "data")
+    assert (config.replicas, config.load_balancing) == (2, "round_robin")
+
+
+def test_several_devices_are_configured_by_environment(tmp_path: Path) -> None:
+    config = _load(tmp_path, OLLAMA_MULTI_GPU="1", OLLAMA_GPU_STRATEGY="data")
+    assert (config.multi_gpu, config.gpu_strategy) == (True, "data")
+
+
+@pytest.mark.parametrize("strategy", ["tensor", "tensor_parallel", "pipeline", "pipeline_parallel", "hybrid"])
+def test_a_strategy_that_does_not_exist_yet_is_refused_and_not_ignored(tmp_path: Path, strategy: str) -> None:
+    message = f"^OLLAMA_GPU_STRATEGY: the strategy '{strategy}' does not exist yet in this version"
+    with pytest.raises(ConfigError, match=message):
+        _load(tmp_path, OLLAMA_GPU_STRATEGY=strategy)
+
+
+@pytest.mark.parametrize("name", ["OLLAMA_MAX_QUEUE", "OLLAMA_KEEP_ALIVE", "OLLAMA_GPU_STRATEGY"])
 def test_a_wrong_variable_is_warned_about_and_ignored(
     tmp_path: Path, name: str, caplog: pytest.LogCaptureFixture
 ) -> None:

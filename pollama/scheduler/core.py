@@ -14,8 +14,13 @@ decision tree there is:
     until they are idle; keep the memory for the ticket; wait;
  9. tickets before it have claimed what it needs: wait.
 
-After that: a ticket that has just come and found too many waiting is **refused**, idle replicas whose keep-alive has
-run out and loads that nobody waits for any more are **unloaded**.
+After that, where the policy allows replicas:
+
+10. nobody waits for memory, the replicas of a model do not suffice, and a device that has none of them has room for
+    one more just like them: **load** (after a **survey**, when the reading is old).
+
+And then: a ticket that has just come and found too many waiting is **refused**, idle replicas whose keep-alive has
+run out and loads that nobody wants any more are **unloaded**.
 
 A replica serves everybody who was waiting when it became ready before it makes room for another, so that models (or
 options) that take turns on a small device do not swap for every request; and nobody waits for ever, since later
@@ -24,6 +29,7 @@ tickets stand behind the claim.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection
 from typing import assert_never
 
@@ -35,9 +41,19 @@ from pollama.scheduler.loading import load_spec, was_out_of_memory
 from pollama.scheduler.placement import Refusal, place
 from pollama.scheduler.policy import Policy
 from pollama.scheduler.queue import FairQueue
-from pollama.scheduler.residency import Memory, departure_order, has_expired, next_deadline, set_deadline
+from pollama.scheduler.residency import (
+    Memory,
+    change_keep_alive,
+    departure_order,
+    has_expired,
+    holding_devices,
+    next_deadline,
+    set_deadline,
+)
+from pollama.scheduler.scaling import pick, plan_another, wants_another
 from pollama.scheduler.state import ModelKey, Replica, Target, Ticket, model_key
 from pollama.types.model import Model
+from pollama.types.options import Options
 from pollama.types.plans import Plan
 
 _MODELS_PER_GPU = 3
@@ -53,11 +69,13 @@ class Core:
         self._replicas: dict[int, Replica] = {}
         self._leases: dict[int, int] = {}
         self._loads = 0
+        self._grants = 0
         self._now = 0.0
         self._wake_at = float("inf")
         self._trusted_until = float("-inf")
         self._surveying = False
         self._closed = False
+        self._pauses: dict[Target, float] = {}
         self._commands: list[Command] = []
         self._round = _Round()
 
@@ -128,7 +146,14 @@ class Core:
                 replica.expires_at = self._now
 
     def _fail(self, replica: Replica, error: PollamaError) -> None:
-        """Refuse those who waited for a load that failed; once, when memory was short, let them try a smaller one."""
+        """Refuse those who waited for a load that failed; once, when memory was short, let them try a smaller one.
+
+        Where other replicas of the model are left, they serve on, and no more are tried for a while.
+        """
+        if self._group(replica):
+            running = {target: until for target, until in self._pauses.items() if until > self._now}
+            self._pauses = running | {replica.target: self._now + self._policy.replica_pause}
+            return
         may_retry = was_out_of_memory(error) and not replica.is_retry
         for ticket in self._queue.ordered():
             if self._serves(replica, ticket):
@@ -148,6 +173,7 @@ class Core:
         self._grant_from_fresh()
         for ticket in self._queue.ordered():
             self._decide(ticket)
+        self._scale_out()
         self._shed()
         self._retire()
         self._set_alarm()
@@ -155,10 +181,10 @@ class Core:
     def _grant_from_fresh(self) -> None:
         """Serve those for whom a replica was loaded, before anybody may claim it."""
         for ticket in self._queue.ordered():
-            fresh = (replica for replica in self.replicas if ticket.id <= replica.newest_waiter and replica.has_room)
-            replica = next((replica for replica in fresh if self._serves(replica, ticket)), None)
-            if replica is not None:
-                self._grant(ticket, replica)
+            ready = (replica for replica in self.replicas if ticket.id <= replica.newest_waiter and replica.has_room)
+            fresh = [replica for replica in ready if self._serves(replica, ticket)]
+            if fresh:
+                self._grant(ticket, self._pick(fresh))
 
     def _decide(self, ticket: Ticket) -> None:
         """Go through the decision tree of the module's docstring for one waiting ticket."""
@@ -170,7 +196,7 @@ class Core:
         serving = [replica for replica in self.replicas if self._serves(replica, ticket)]
         free = [replica for replica in serving if replica.has_room and replica not in self._round.claimed]
         if free:  # 2
-            self._grant(ticket, min(free, key=lambda replica: len(replica.leases)))
+            self._grant(ticket, self._pick(free))
         elif serving:  # 3
             loading = any(replica.state == "loading" for replica in serving)
             self._round.wait(ticket, provided=loading)
@@ -191,8 +217,9 @@ class Core:
         rivals = [replica for replica in self.replicas if replica.key == ticket.key and replica.state != "unloading"]
         plan = None if rivals else self._plan_beside(ticket, ideal, self.replicas)
         room = None if plan else self._room_without_others(ticket, ideal, rivals)
+        self._round.crowded |= plan is None
         if plan is not None:  # 7
-            self._load(ticket, plan)
+            self._load_for(ticket, plan)
         elif room is not None:  # 8
             self._clear(*room)
         self._round.promised.add(ticket.key)
@@ -221,7 +248,7 @@ class Core:
 
     def _plan_beside(self, ticket: Ticket, ideal: Plan, staying: Collection[Replica]) -> Plan | None:
         """Return a plan as good as ``ideal`` that leaves ``staying`` and what is kept for others where they are."""
-        neighbours = len(staying) + len(self._round.kept)
+        neighbours = len({replica.key for replica in staying}) + len(self._round.kept)
         if neighbours >= (1 if ticket.cautious else self._most_loaded()):
             return None
         plan = self._place(ticket, [*(replica.plan for replica in staying), *self._round.kept])
@@ -242,10 +269,54 @@ class Core:
             else:
                 self._round.claimed.append(replica)
 
+    def _scale_out(self) -> None:
+        """Load one more replica of each model that needs it."""
+        if self._policy.replicas == 1 or self._closed or self._round.crowded:
+            return
+        counts = Counter(ticket.target for ticket in self._queue.ordered())
+        firsts = {ticket.target: ticket for ticket in reversed(self._queue.ordered())}
+        for lead in {replica.target: replica for replica in self.replicas if replica.state == "ready"}.values():
+            waiting = [ticket for ticket in firsts.values() if self._serves(lead, ticket)]
+            if self._extend(lead, sum(counts[ticket.target] for ticket in waiting)):
+                self._round.provided.update(ticket.id for ticket in waiting)
+
+    def _extend(self, lead: Replica, waiting: int) -> bool:
+        """Load replicas like ``lead`` for ``waiting`` tickets, or survey for them; tell whether that is under way."""
+        under_way = False
+        while wants_another(self._group(lead), waiting, self._policy, len(self._memory.devices)):
+            plan = self._plan_another(lead)
+            if plan is None or self._pauses.get(lead.target, 0) > self._now:
+                break
+            under_way = True
+            if self._needs_survey():
+                self._survey()
+                break
+            self._load(lead.model, lead.options, plan, lead.keep_alive)  # 10
+            for replica in self._group(lead):
+                replica.extended_at = self._grants
+        return under_way
+
+    def _plan_another(self, lead: Replica) -> Plan | None:
+        alike = [replica for replica in self.replicas if replica.key == lead.key]
+        occupied = {device for replica in alike for device in holding_devices(replica.plan)}
+        spaces = self._memory.spaces(replica.plan for replica in self.replicas)
+        return plan_another(lead, spaces, occupied, self._policy)
+
+    def _group(self, replica: Replica) -> list[Replica]:
+        """Return the replicas of the same load that stay, this one included as long as it is there."""
+        alike = (other for other in self.replicas if other.target == replica.target)
+        return [other for other in alike if other.state != "unloading"]
+
+    def _pick(self, free: Collection[Replica]) -> Replica:
+        return pick(free, self._policy, self._memory.devices)
+
     def _grant(self, ticket: Ticket, replica: Replica) -> None:
-        if ticket.request.keep_alive is not None:
-            replica.keep_alive = ticket.request.keep_alive
         replica.leases.add(ticket.id)
+        self._grants += 1
+        replica.last_choice = self._grants
+        if ticket.request.keep_alive is not None:
+            for sibling in self._group(replica):
+                change_keep_alive(sibling, ticket.request.keep_alive)
         self._leases[ticket.id] = replica.id
         self._queue.serve(ticket)
         self._commands.append(events.Grant(ticket.id, replica.id))
@@ -254,21 +325,18 @@ class Core:
         self._queue.drop(ticket.id)
         self._commands.append(events.Refuse(ticket.id, error))
 
-    def _load(self, ticket: Ticket, plan: Plan) -> None:
+    def _load_for(self, ticket: Ticket, plan: Plan) -> None:
         request = ticket.request
+        keep_alive = self._policy.keep_alive if request.keep_alive is None else request.keep_alive
+        self._load(request.model, request.options, plan, keep_alive, is_retry=ticket.cautious)
+
+    def _load(self, model: Model, options: Options, plan: Plan, keep_alive: float, *, is_retry: bool = False) -> None:
         self._loads += 1
         mapped = sum(_mapped_bytes(replica) for replica in self.replicas)
-        keep_alive = self._policy.keep_alive if request.keep_alive is None else request.keep_alive
         self._replicas[self._loads] = Replica(
-            self._loads,
-            request.model,
-            request.options,
-            plan,
-            keep_alive,
-            last_used=self._now,
-            is_retry=ticket.cautious,
+            self._loads, model, options, plan, keep_alive, last_used=self._now, is_retry=is_retry
         )
-        spec = load_spec(request.model, request.options, plan, self._memory.devices, self._policy, mapped_bytes=mapped)
+        spec = load_spec(model, options, plan, self._memory.devices, self._policy, mapped_bytes=mapped)
         self._commands.append(events.Load(self._loads, spec))
 
     def _unload(self, replica: Replica, reason: str) -> None:
@@ -306,10 +374,13 @@ class Core:
                 set_deadline(replica, self._now)
             if has_expired(replica, self._now):
                 self._unload(replica, "its keep-alive has run out")
-            elif replica.state == "loading" and not self._is_awaited(replica):
+            elif replica.state == "loading" and not self._is_wanted(replica):
                 self._unload(replica, "nobody waits for it any more")
 
-    def _is_awaited(self, replica: Replica) -> bool:
+    def _is_wanted(self, replica: Replica) -> bool:
+        """Tell whether somebody waits for a load, or it is one more of a model that is in use."""
+        if any(sibling.leases for sibling in self._group(replica)):
+            return True
         return any(self._serves(replica, ticket) for ticket in self._queue.ordered())
 
     def _set_alarm(self) -> None:
@@ -339,6 +410,8 @@ class _Round:
         self.promised: set[ModelKey] = set()
         self.claimed: list[Replica] = []
         self.kept: list[Plan] = []
+        self.crowded = False
+        """Somebody waits for memory."""
 
     def wait(self, ticket: Ticket, *, provided: bool) -> None:
         """Let a ticket wait, and behind it all that need the same; ``provided``: what it waits for is under way."""

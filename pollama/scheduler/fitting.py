@@ -21,10 +21,11 @@ _DRIVER_BYTES: Final = 384 * MIB
 
 @dataclass(frozen=True, slots=True)
 class Space:
-    """A device and the bytes on it that a plan may take."""
+    """A device, the bytes on it that a plan may take, and how many replicas have blocks there."""
 
     device: Device
     free: int
+    residents: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,8 +41,7 @@ def load_spec(
         raise ValueError(f"{stored.short_name} has no weights")
     used = _devices_of(plan, devices)
     gpus = [device for device in used if device.is_gpu]
-    host = next((device for device in devices if not device.is_gpu), None)
-    cpu = next((device for device in used if not device.is_gpu), host)
+    host = _host_of(plan, devices)
     mmap = options.use_mmap
     if mmap is None:
         mmap = maps_weights(stored.spec, plan, gpus, host, mapped_bytes)
@@ -57,7 +56,7 @@ def load_spec(
         pooling=not generates(model),
         engine_devices=tuple(device.engine_name for device in gpus),
         main_gpu=0 if len(gpus) == 1 else options.main_gpu,
-        cores=cpu.cores if cpu else (),
+        cores=host.cores if host else (),
     )
 
 
@@ -82,6 +81,13 @@ def was_out_of_memory(error: PollamaError) -> bool:
     """Tell whether a load failed for want of memory, so that a smaller one may succeed."""
     text = str(error).lower()
     return any(words in text for words in _MEMORY_WORDS)
+
+
+def _host_of(plan: Plan, devices: Sequence[Device]) -> Device | None:
+    """Return the CPU device that a plan takes memory of, else the first there is."""
+    shared = {share.device for share in plan.shares}
+    hosts = [device for device in devices if not device.is_gpu]
+    return next((device for device in hosts if device.id in shared), hosts[0] if hosts else None)
 
 
 def _devices_of(plan: Plan, devices: Iterable[Device]) -> list[Device]:

@@ -1,7 +1,8 @@
 """Which devices a model goes to: a pure function of what is free.
 
 In order of preference: one GPU; several GPUs of one kind, by layers; GPUs for the last blocks and the CPU for the
-others; the CPU alone. ``num_gpu`` and ``main_gpu`` narrow the choice.
+others; one CPU device alone, the one with fewest replicas and then most free memory. ``num_gpu`` and ``main_gpu``
+narrow the choice.
 """
 
 from __future__ import annotations
@@ -46,7 +47,8 @@ def place(
 
 def _teams(spec: ModelSpec, options: Options, spaces: Sequence[Space], policy: Policy) -> Iterator[Team]:
     """Yield the sets of devices to try, best first."""
-    host = max((space for space in spaces if not space.device.is_gpu), key=lambda space: space.free, default=None)
+    hosts = sorted((space for space in spaces if not space.device.is_gpu), key=lambda space: -space.free)
+    host = hosts[0] if hosts else None
     groups = _groups(spaces) if options.num_gpu != 0 else []
     singles = _singles(groups, options.main_gpu)
     if options.main_gpu is not None and singles:
@@ -59,7 +61,7 @@ def _teams(spec: ModelSpec, options: Options, spaces: Sequence[Space], policy: P
     if options.num_gpu < 0:
         yield from (Team(tuple(gpus), host, None) for gpus in together)
     if options.num_gpu <= 0:
-        yield Team((), host, 0)
+        yield from (Team((), space, 0) for space in sorted(hosts, key=lambda space: space.residents))
 
 
 def _groups(spaces: Sequence[Space]) -> list[list[Space]]:
@@ -88,7 +90,7 @@ def _refusal(model: Model, options: Options, context: int, spaces: Sequence[Spac
     usable = [space for space in spaces if options.num_gpu != 0 or not space.device.is_gpu]
     there = ", ".join(
         f"{space.device.name or space.device.id}: {max(0, space.free) / GIB:.1f} of "
-        f"{space.device.total_bytes / GIB:.1f} GiB"
+        f"{space.device.capacity_bytes / GIB:.1f} GiB"
         for space in usable
     )
     return Refusal(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pollama.types.multigpu import LoadBalancing
+
 MIB = 1 << 20
 GIB = 1 << 30
 
@@ -15,6 +17,9 @@ class Policy:
     ``num_parallel`` None lets the memory decide; ``max_loaded`` 0 means three models per GPU (three without one);
     ``num_ctx`` 0 means by GPU memory. ``gpu_overhead`` and ``gpu_margin`` stay free on every GPU, ``host_margin``
     in the memory of the machine. A reading of free memory is used for ``reading_lifetime``.
+
+    A model has up to ``replicas`` replicas (0 = one per device), a further one when requests wait, or with
+    ``early_replicas`` when all are in use; none for ``replica_pause`` after one could not be loaded.
     """
 
     max_queue: int = 512
@@ -30,3 +35,7 @@ class Policy:
     gpu_margin: int = 256 * MIB
     host_margin: int = 256 * MIB
     reading_lifetime: float = 5.0
+    replicas: int = 1
+    early_replicas: bool = False
+    load_balancing: LoadBalancing = "least_loaded"
+    replica_pause: float = 30.0

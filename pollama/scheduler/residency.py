@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 
 from pollama.scheduler.fitting import Space
 from pollama.scheduler.policy import Policy
@@ -29,9 +30,14 @@ class Memory:
         self._ours = planned_bytes(replica.plan for replica in replicas if replica.state != "loading")
 
     def spaces(self, plans: Iterable[Plan]) -> list[Space]:
-        """Return what is free on every device beside ``plans``."""
-        taken = planned_bytes(plans)
-        return [Space(device, self._usable(device) - taken.get(device.id, 0)) for device in self.devices]
+        """Return what is free on every device beside ``plans``, and how many of them have blocks there."""
+        plans = list(plans)
+        taken, holders = planned_bytes(plans), Counter(device for plan in plans for device in holding_devices(plan))
+        on_host = self._on_host(taken)
+        return [
+            Space(device, self._free(device, taken.get(device.id, 0), on_host), holders[device.id])
+            for device in self.devices
+        ]
 
     def use(self, replica: Replica) -> tuple[int, int]:
         """Return a replica's bytes in all and on GPUs: as the engine reports them, else as planned.
@@ -48,10 +54,21 @@ class Memory:
             return total, total
         return total, sum(_buffer_bytes(buffer) for buffer in info.buffers if not _is_host_buffer(buffer.device))
 
-    def _usable(self, device: Device) -> int:
-        margin = self._policy.gpu_overhead + self._policy.gpu_margin if device.is_gpu else self._policy.host_margin
-        free = min(device.free_bytes, self._host_free()) if device.integrated else device.free_bytes
-        return min(device.capacity_bytes, free + self._ours.get(device.id, 0)) - margin
+    def _free(self, device: Device, taken: int, on_host: int) -> int:
+        """Return what is free on a device of which plans have ``taken`` bytes, and ``on_host`` on all CPU devices.
+
+        CPU devices live in one memory: what is on one of them is missing on the others.
+        """
+        if device.is_gpu:
+            free = min(device.free_bytes, self._host_free()) if device.integrated else device.free_bytes
+            margin = self._policy.gpu_overhead + self._policy.gpu_margin
+            return min(device.capacity_bytes, free + self._ours.get(device.id, 0)) - margin - taken
+        shared = min(device.total_bytes, device.free_bytes + self._on_host(self._ours))
+        shared -= self._policy.host_margin + on_host
+        return shared if device.limit_bytes is None else min(shared, device.limit_bytes - taken)
+
+    def _on_host(self, taken: Mapping[str, int]) -> int:
+        return sum(taken.get(device.id, 0) for device in self.devices if not device.is_gpu)
 
     def _host_free(self) -> int:
         """Return the free memory of the machine, which integrated GPUs live in."""
@@ -65,6 +82,11 @@ def planned_bytes(plans: Iterable[Plan]) -> dict[str, int]:
         for share in plan.shares:
             taken[share.device] = taken.get(share.device, 0) + share.total_bytes
     return taken
+
+
+def holding_devices(plan: Plan) -> list[str]:
+    """Return the ids of the devices that hold blocks of ``plan``."""
+    return [share.device for share in plan.shares if share.layers]
 
 
 def departure_order(replicas: Iterable[Replica]) -> list[Replica]:
@@ -85,6 +107,13 @@ def set_deadline(replica: Replica, now: float) -> None:
     """Start the keep-alive of a replica that has become idle."""
     replica.last_used = now
     replica.expires_at = now + replica.keep_alive
+
+
+def change_keep_alive(replica: Replica, seconds: float) -> None:
+    """Set how long a replica outlives its last use; one that is idle already is measured by it at once."""
+    replica.keep_alive = seconds
+    if replica.is_idle and replica.expires_at is not None:
+        replica.expires_at = replica.last_used + seconds
 
 
 def has_expired(replica: Replica, now: float) -> bool:

@@ -60,6 +60,8 @@ class Replica:
     ``model`` is the name that it was loaded for first; ``is_retry`` tells that memory was short the last time.
     ``leases`` are the tickets that use it. ``newest_waiter`` is
     the youngest ticket that was waiting when it became ready: up to that one it serves before it makes room.
+    ``last_choice`` numbers the grant that it was last chosen for, ``extended_at`` the grant after which it was last
+    given company.
     """
 
     id: int
@@ -73,6 +75,8 @@ class Replica:
     leases: set[int] = field(default_factory=set)
     expires_at: float | None = None
     newest_waiter: int = 0
+    last_choice: int = 0
+    extended_at: int = 0
     info: RunnerInfo | None = None
     key: ModelKey = field(init=False)
     target: Target = field(init=False)

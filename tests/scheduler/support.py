@@ -76,10 +76,24 @@ def wish(model: Model, *, keep_alive: float | None = None, client: str = "", **o
     return LeaseRequest(model=model, options=make_options(**options), keep_alive=keep_alive, client=client)
 
 
-def cpu(gib: float = 16, *, free: float | None = None, name: str = "cpu") -> Device:
+def cpu(
+    gib: float = 16,
+    *,
+    free: float | None = None,
+    name: str = "cpu",
+    limit: float | None = None,
+    cores: tuple[int, ...] = (0, 1),
+) -> Device:
     total = int(gib * GIB)
-    available = total if free is None else int(free * GIB)
-    return Device(id=name, kind="cpu", name=name, total_bytes=total, free_bytes=available, cores=(0, 1))
+    return Device(
+        id=name,
+        kind="cpu",
+        name=name,
+        total_bytes=total,
+        free_bytes=total if free is None else int(free * GIB),
+        limit_bytes=None if limit is None else int(limit * GIB),
+        cores=cores,
+    )
 
 
 def gpu(
@@ -193,7 +207,7 @@ class World:
     def serve(self, request: LeaseRequest) -> tuple[int, int]:
         """Have a request granted, loading as needed; return (ticket, replica)."""
         ticket = self.want(request)
-        for replica in self.core.replicas:
+        for replica in list(self.core.replicas):
             if replica.state == "loading":
                 self.loaded(replica.id)
         return ticket, self.granted[ticket]

@@ -19,7 +19,7 @@ from pollama.scheduler import events
 from pollama.scheduler.core import Core
 from pollama.scheduler.events import Command, Event
 from pollama.scheduler.policy import MIB, Policy
-from pollama.scheduler.residency import planned_bytes
+from pollama.scheduler.residency import holding_devices, planned_bytes
 from pollama.types.devices import Device
 from pollama.types.plans import LoadSpec
 from tests.scheduler.support import World, cpu, gpu, info_of, make_model, make_spec, wish
@@ -31,17 +31,25 @@ MODELS = [
     make_model("huge", spec=make_spec(layers=60, layer_bytes=512 * MIB)),
     make_model("embed", capabilities=("embedding",)),
 ]
+PARTITIONS = (cpu(16, name="first", free=10, limit=7), cpu(16, name="second", free=10, limit=8))
+"""CPU devices whose limits together are more than the machine has."""
 MACHINES: list[tuple[Device, ...]] = [
     (cpu(8),),
     (gpu(0, 8), cpu(16)),
     (gpu(0, 6), gpu(1, 8), cpu(4)),
     (gpu(0, 6), gpu(1, 8, kind="rocm"), cpu(4)),
+    PARTITIONS,
+    (*PARTITIONS, cpu(16, name="third", limit=1)),
+    (gpu(0, 6), gpu(1, 6), *PARTITIONS),
 ]
 POLICIES = [
     Policy(max_queue=3, gpu_margin=0, host_margin=0),
     Policy(max_loaded=1, num_parallel=1, max_queue=2, keep_alive=1),
     Policy(max_loaded=2, num_parallel=2, keep_alive=0),
     Policy(max_queue=0, num_parallel=3, spread=True),
+    Policy(num_parallel=1, replicas=0, keep_alive=5, host_margin=0, gpu_margin=0),
+    Policy(num_parallel=1, replicas=2, max_queue=3, load_balancing="round_robin", host_margin=0),
+    Policy(num_parallel=2, replicas=0, early_replicas=True, load_balancing="performance_aware", keep_alive=1),
 ]
 
 
@@ -170,6 +178,22 @@ class Scheduling(RuleBasedStateMachine):
     def plans_fit_their_devices(self) -> None:
         for device, size in planned_bytes(replica.plan for replica in self.core.replicas).items():
             assert size <= next(known.capacity_bytes for known in self.machine if known.id == device)
+
+    @invariant()
+    def cpu_devices_fit_their_machine(self) -> None:
+        sizes = planned_bytes(replica.plan for replica in self.core.replicas)
+        hosts = [device for device in self.machine if not device.is_gpu]
+        assert sum(sizes.get(device.id, 0) for device in hosts) <= hosts[0].total_bytes
+
+    @invariant()
+    def replicas_of_a_model_are_on_devices_of_their_own(self) -> None:
+        holders = [
+            (replica.key, device)
+            for replica in self.core.replicas
+            if replica.state != "unloading"
+            for device in holding_devices(replica.plan)
+        ]
+        assert len(holders) == len(set(holders))
 
     @invariant()
     def leases_are_within_the_sequences(self) -> None:

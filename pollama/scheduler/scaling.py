@@ -1,0 +1,66 @@
+"""Replicas of one model: which of them serves a request, when there shall be one more, and where. Pure.
+
+All replicas of a model are equal: the same context length and the same number of layers on a GPU, each on a device
+of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+
+from pollama.scheduler.fitting import Space
+from pollama.scheduler.placement import place
+from pollama.scheduler.policy import Policy
+from pollama.scheduler.residency import holding_devices
+from pollama.scheduler.state import Replica
+from pollama.types.devices import Device
+from pollama.types.plans import Plan
+
+
+def pick(free: Collection[Replica], policy: Policy, devices: Sequence[Device]) -> Replica:
+    """Return the replica that serves the next request.
+
+    ``round_robin``: the one that was chosen longest ago; ``least_loaded``: the one with fewest requests;
+    ``performance_aware``: the one with fewest requests per core, where a GPU counts as one.
+    """
+    if policy.load_balancing == "round_robin":
+        return min(free, key=lambda replica: replica.last_choice)
+    if policy.load_balancing == "performance_aware":
+        cores = {device.id: len(device.cores) for device in devices if not device.is_gpu}
+        return min(free, key=lambda replica: (len(replica.leases) + 1) / _strength(replica, cores))
+    return min(free, key=lambda replica: len(replica.leases))
+
+
+def _strength(replica: Replica, cores: Mapping[str, int]) -> int:
+    return max(1, sum(cores.get(device, 1) for device in holding_devices(replica.plan)))
+
+
+def wants_another(group: Sequence[Replica], waiting: int, policy: Policy, devices: int) -> bool:
+    """Tell whether a model with the replicas ``group`` shall have one more.
+
+    Requests wait that the replicas under way have no sequences for, or with ``early_replicas`` each is in use and there
+    was a request since the last one was added.
+    """
+    if len(group) >= (policy.replicas or devices):
+        return False
+    under_way = sum(replica.plan.sequences for replica in group if replica.state == "loading")
+    return waiting > under_way or (policy.early_replicas and _is_busy(group))
+
+
+def _is_busy(group: Sequence[Replica]) -> bool:
+    newest = max(replica.last_choice for replica in group) > max(replica.extended_at for replica in group)
+    return newest and all(replica.leases and replica.keep_alive > 0 for replica in group)
+
+
+def plan_another(lead: Replica, spaces: Sequence[Space], occupied: Collection[str], policy: Policy) -> Plan | None:
+    """Return a plan for one more replica like ``lead`` on a device that is not ``occupied``, or None."""
+    open_spaces = [replace(space, free=0) if space.device.id in occupied else space for space in spaces]
+    plan = place(lead.model, lead.options, open_spaces, policy)
+    return plan if isinstance(plan, Plan) and _is_equal(plan, lead.plan) else None
+
+
+def _is_equal(plan: Plan, other: Plan) -> bool:
+    """Tell whether two plans serve a request alike, each on one device."""
+    alike = (plan.gpu_layers, plan.context_length) == (other.gpu_layers, other.context_length)
+    return alike and plan.split == other.split == "none"
