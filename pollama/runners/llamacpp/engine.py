@@ -63,6 +63,7 @@ class Engine:
             projector=loaded.projector,
         )
         self._preparing = concurrent.futures.ThreadPoolExecutor(1, "prepare")
+        self._encoding = concurrent.futures.ThreadPoolExecutor(1, "media")  # slow: text must not wait behind images
         self._commands: queue.SimpleQueue[Command | None] = queue.SimpleQueue()
         self._numbers = itertools.count(1)
         self._streams: dict[int, Stream] = {}
@@ -88,6 +89,7 @@ class Engine:
     def close(self) -> None:
         """End all sequences, stop the thread and free the model; safe to call twice."""
         self._preparing.shutdown(cancel_futures=True)
+        self._encoding.shutdown(cancel_futures=True)
         if self._thread.is_alive():
             self._commands.put(None)
             self._thread.join()
@@ -113,7 +115,8 @@ class Engine:
             lambda token: self._vocabulary.piece(token, special=token in preserved),
             self._vocabulary.ends,
         )
-        self._preparing.submit(self._prepare, ticket, job)
+        executor = self._encoding if job.media else self._preparing
+        executor.submit(self._prepare, ticket, job)
         return ticket
 
     def cancel(self, ticket: Ticket) -> None:
