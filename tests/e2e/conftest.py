@@ -30,7 +30,7 @@ def create_from_file(server: Server, name: str, path: Path) -> None:
     server.json("POST", "/api/create", {"model": name, "files": {path.name: digest}, "stream": False})
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server whose store holds probe, probe-chat (with a template), probe-native and probe-embed."""
     with running_server(tmp_path_factory.mktemp("server")) as running:
