@@ -94,8 +94,9 @@ def _memory(spec: LoadSpec, model: Model, adapters: Sequence[Any]) -> Context | 
 def make_embedder(spec: LoadSpec, model: Model, adapters: Sequence[Any]) -> Embedder:
     """Return an embedder over ``model``. Raises NativeError."""
     longest = spec.plan.batch if spec.pooling else min(window_of(spec), max(spec.plan.batch, _EMBED_BATCH))
-    embedder = Embedder(model, longest=longest, threads=threads_of(spec), flash_attention=spec.flash_attention)
-    embedder.context.apply_adapters(adapters)
+    with LOG.capture():
+        embedder = Embedder(model, longest=longest, threads=threads_of(spec), flash_attention=spec.flash_attention)
+        embedder.context.apply_adapters(adapters)
     return embedder
 
 
