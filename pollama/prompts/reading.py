@@ -67,7 +67,8 @@ def completion_reading(model: Model, request: CompletionRequest, think: Think, p
         return Reading()
     family = parser_of(model)
     if family:
-        parser = family.make(ParserContext(think=think))
+        # A completion leaves it to the parser what an unset value means; only a chat sets it to on.
+        parser = family.make(ParserContext(think=request.think))
         return Reading(parser=parser, preserved=family.preserved, sends_empty_pieces=False)
     return Reading(parser=_thinking_parser(_go_template(model), think, prompt_text))
 

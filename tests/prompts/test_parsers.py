@@ -206,3 +206,11 @@ def test_completions_separate_thinking_only() -> None:
     assert completion_reading(model(template=THINKING_GO), raw, True, "").parser is None
     native = completion_reading(model(chat_template=NATIVE_TEMPLATE), request, True, "")
     assert native.parser is None
+
+
+def test_a_completion_leaves_an_unset_think_to_its_parser() -> None:
+    used = model(config=ModelConfig(parser="deepseek3"))
+    unset = completion_reading(used, CompletionRequest(model="m", prompt="q"), True, "")
+    assert parsed(unset, "yes") == Output(content="yes")
+    asked = completion_reading(used, CompletionRequest(model="m", prompt="q", think=True), True, "")
+    assert parsed(asked, "so</think>yes") == Output(thinking="so", content="yes")
