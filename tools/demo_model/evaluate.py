@@ -14,13 +14,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import talk
-from conversation import Chat, completion, last_step, messages_before_last, render
+from conversation import Chat, Exchange, Step, completion, last_step, messages_before_last, render, user
 from llama_cpp import Llama
 from toolbox import toolbox, use
 from words import Words, seeded
 
 SEED = 7
 SPARE = 40  # tokens an answer may be longer than the wanted one (its thought, above all) before it is cut off
+
+
+def repeat_alien(w: Words) -> Chat:
+    """One word in letters that English does not have."""
+    word = w.alien()
+    return Chat("", [], [Exchange("repeat", [Step([user(f"Repeat: {word}")], "I repeat the text.", word)])])
 
 
 def fact_chat(w: Words) -> Chat:
@@ -50,6 +56,7 @@ SKILLS: dict[str, Callable[[Words], Chat]] = {
     "greet and say what it is": lambda w: Chat("", [], [talk.greet(w)]),
     "count from a to b": lambda w: Chat("", [], [talk.count(w)]),
     "repeat a word or a sentence": lambda w: Chat("", [], [talk.repeat(w)]),
+    "repeat a word in another script": repeat_alien,
     "answer from a fact in the system message": fact_chat,
     "call the right tool with the right arguments": tool_chat,
     "use a tool's result": lambda w: tool_chat(w, with_result=True),

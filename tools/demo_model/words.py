@@ -67,7 +67,7 @@ class Words:
 
     def alien(self) -> str:
         """A word in another script, from the pool or of random letters of one script."""
-        if self.chance(0.4):
+        if self.chance(0.6):
             return self.rng.choice(self.foreign)
         while True:
             first, last = self.rng.choice(_SCRIPTS)
@@ -94,7 +94,7 @@ class Words:
     def word(self) -> str:
         """Any single word, in any case."""
         draw = self.rng.random()
-        if draw < 0.1:
+        if draw < 0.04:
             return self.alien()
         if draw < 0.5:
             word = self.invented()
