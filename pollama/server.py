@@ -25,10 +25,12 @@ from pollama.discover.devices import DeviceReader
 from pollama.errors import ListenError
 from pollama.inference import Inference
 from pollama.models.library import ModelLibrary
+from pollama.models.registry.client import RegistryAccess
 from pollama.prompts.inspector import PromptInspector
 from pollama.runners.process import LocalLauncher
 from pollama.scheduler.policy import Policy
 from pollama.scheduler.scheduler import ModelScheduler
+from pollama.types.proxies import Proxies
 
 _log = logging.getLogger(__name__)
 
@@ -74,7 +76,9 @@ async def _serve(config: Config) -> None:
 async def application(config: Config, listener: socket.socket) -> AsyncIterator[web.Application]:
     """Build the application behind ``listener`` and everything below it; stop all of it at the end."""
     clock = SystemClock()
-    library = ModelLibrary(config.models, PromptInspector(go_template=config.go_template), BUNDLED)
+    library = ModelLibrary(
+        config.models, PromptInspector(go_template=config.go_template), BUNDLED, registry_access(config)
+    )
     await library.open(prune=not config.no_prune)
     launcher = LocalLauncher(config.environ, load_timeout=config.load_timeout, threads=config.threads)
     scheduler = ModelScheduler(policy(config), launcher, DeviceReader(config).read, clock)
@@ -95,6 +99,12 @@ async def application(config: Config, listener: socket.socket) -> AsyncIterator[
         )
     finally:
         await scheduler.close()
+
+
+def registry_access(config: Config) -> RegistryAccess:
+    """Return how registries are spoken to."""
+    proxies = Proxies(config.http_proxy, config.https_proxy, config.no_proxy)
+    return RegistryAccess(key=config.home / ".ollama" / "id_ed25519", proxies=proxies)
 
 
 def policy(config: Config) -> Policy:

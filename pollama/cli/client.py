@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import platform
 import socket
 import urllib.error
 import urllib.request
@@ -11,23 +10,16 @@ from collections.abc import Generator, Iterator
 from contextlib import closing
 from dataclasses import replace
 from http.client import HTTPException, HTTPResponse
-from ipaddress import ip_address
 from typing import Final, Protocol
 
-from pollama import OLLAMA_VERSION
 from pollama.cli.errors import ApiError, CliError, ConnectionRefusedByServerError, NotSignedInError
 from pollama.config import Config
 from pollama.types.address import DEFAULT_HOST, ServerAddress
 from pollama.types.json import Json
+from pollama.types.proxies import Proxies
+from pollama.types.useragent import user_agent
 
-_ARCHITECTURES: Final = {"x86_64": "amd64", "AMD64": "amd64", "aarch64": "arm64"}
 _READ_BYTES: Final = 1 << 16
-
-
-def user_agent() -> str:
-    """Return the User-Agent header, in the form that servers know from Ollama's client."""
-    machine = _ARCHITECTURES.get(platform.machine(), platform.machine())
-    return f"ollama/{OLLAMA_VERSION} ({machine} {platform.system().lower()}) Go/go1.26.0"
 
 
 class Readable(Protocol):
@@ -112,24 +104,10 @@ class _AnyStatus(urllib.request.HTTPErrorProcessor):
 
 
 def _proxies(config: Config, address: ServerAddress) -> dict[str, str]:
-    """Return the proxies for an address by scheme; this machine is never reached through one."""
-    if _is_local(address.host) or _is_excepted(address.host, config.no_proxy):
-        return {}
-    proxies = {"http": config.http_proxy, "https": config.https_proxy}
-    return {scheme: proxy for scheme, proxy in proxies.items() if proxy}
-
-
-def _is_excepted(host: str, exceptions: str) -> bool:
-    """Tell whether a list in the form of NO_PROXY names a host or a domain above it."""
-    names = [name.strip().lstrip(".") for name in exceptions.split(",") if name.strip()]
-    return any(name in {"*", host} or host.endswith(f".{name}") for name in names)
-
-
-def _is_local(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+    """Return the proxy for an address by its scheme, if there is one."""
+    proxies = Proxies(config.http_proxy, config.https_proxy, config.no_proxy)
+    proxy = proxies.proxy_of(address.url)
+    return {address.scheme: proxy} if proxy else {}
 
 
 def _lines(response: HTTPResponse) -> Iterator[bytes]:

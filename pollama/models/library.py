@@ -6,10 +6,10 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing
+from dataclasses import replace
 from pathlib import Path
-from typing import Final
 
-from pollama.errors import BadRequestError, InvalidNameError, ModelNotFoundError, PollamaError, StoreError, WeightsError
+from pollama.errors import BadRequestError, InvalidNameError, ModelNotFoundError, StoreError, WeightsError
 from pollama.models import blobs, manifest, names, stored
 from pollama.models.bundled import pull_bundled
 from pollama.models.cache import ModelCache
@@ -19,6 +19,9 @@ from pollama.models.folder import StoreFolder
 from pollama.models.manifest import ManifestFile
 from pollama.models.names import ModelName
 from pollama.models.prune import prune, rename_old_blobs
+from pollama.models.registry.client import RegistryAccess
+from pollama.models.registry.pull import Puller
+from pollama.models.registry.push import push
 from pollama.types.events import Progress
 from pollama.types.goquote import go_quote
 from pollama.types.json import Json
@@ -26,18 +29,27 @@ from pollama.types.library import CreateRequest, ModelDescription, ModelListing
 from pollama.types.model import Model
 from pollama.types.ports import Inspector
 
-_NO_REGISTRY: Final = "this version of pollama does not speak to registries; make the model with create"
-
 
 class ModelLibrary:
     """The models below ``root``, which other processes may use at the same time. Call ``open`` first."""
 
-    def __init__(self, root: Path, inspector: Inspector, bundled: Mapping[str, Path] | None = None) -> None:
-        """``bundled`` are the weights that come with pollama, by short name."""
+    def __init__(
+        self,
+        root: Path,
+        inspector: Inspector,
+        bundled: Mapping[str, Path] | None = None,
+        access: RegistryAccess | None = None,
+    ) -> None:
+        """``bundled`` are the weights that come with pollama, by short name.
+
+        ``access`` is how registries are spoken to: by default directly, with a key beside the store.
+        """
         self._bundled = bundled or {}
         self._folder = StoreFolder(root)
         self._inspector = inspector
         self._models = ModelCache(self._folder, inspector)
+        self._access = access or RegistryAccess(key=root.parent / "id_ed25519")
+        self._puller = Puller(self._folder, self._access)
         self._prune = True
 
     async def open(self, *, prune: bool = True) -> None:
@@ -114,24 +126,21 @@ class ModelLibrary:
         return Creation(self._folder, self._inspector, request, pull=self.pull, prune=self._prune).run()
 
     async def pull(self, name: str, *, insecure: bool = False) -> AsyncGenerator[Progress, None]:
-        """Fetch a model. Raises InvalidNameError, or PollamaError for what is not bundled: no registry is spoken to."""
+        """Fetch a model, from the package if it is bundled, else from its registry. See ``Library.pull``."""
         wanted, _ = names.stored_name(name)
         weights = self._bundled.get(wanted.short)
-        if weights is None:
-            yield Progress(status="pulling manifest")
-            raise PollamaError(f"pull model manifest: {_scheme(insecure)}://{wanted.host}: {_NO_REGISTRY}")
-        async with aclosing(pull_bundled(wanted, weights, self._folder.blobs, self.create)) as steps:
+        if weights is not None:
+            steps = pull_bundled(wanted, weights, self._folder.blobs, self.create)
+        else:
+            steps = self._puller.run(wanted, _registry(wanted, insecure), prune=self._prune)
+        async with aclosing(steps):
             async for step in steps:
                 yield step
 
-    async def push(self, name: str, *, insecure: bool = False) -> AsyncGenerator[Progress, None]:
-        """Upload a model. Raises PollamaError: no registry is spoken to."""
-        yield Progress(status="retrieving manifest")
+    def push(self, name: str, *, insecure: bool = False) -> AsyncGenerator[Progress, None]:
+        """Upload a model to the registry that its name says. See ``Library.push``."""
         target = names.parse(name)
-        if not target.is_valid or not self._folder.path(target).is_file():
-            yield Progress(status="couldn't retrieve manifest")
-            raise PollamaError(f"push {name}: there is no such model")
-        raise PollamaError(f"push {_scheme(insecure)}://{target.host}: {_NO_REGISTRY}")
+        return push(self._folder, self._access, target, _registry(target, insecure))
 
     async def copy(self, source: str, destination: str) -> None:
         """Copy a manifest. Raises BadRequestError (texts of /api/copy) or ModelNotFoundError."""
@@ -181,8 +190,9 @@ class ModelLibrary:
         return blobs.upload(self._folder.blobs, digest)
 
 
-def _scheme(insecure: bool) -> str:
-    return "http" if insecure else "https"
+def _registry(name: ModelName, insecure: bool) -> str:
+    """Return the base URL of a model's registry; a scheme inside the name does not count."""
+    return replace(name, scheme="http" if insecure else "https").base_url
 
 
 def _shown_name(name: str) -> str:

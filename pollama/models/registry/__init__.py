@@ -1,0 +1,1 @@
+"""Models over the registry protocol: pull and push."""

@@ -1,0 +1,233 @@
+"""Downloading blobs: in parallel parts, resumed, verified, and shared by all pulls that want the same one."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import os
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Final, ParamSpec, TypeVar
+
+import aiohttp
+
+from pollama.models.blobs import BlobStore, publish, store_errors
+from pollama.models.registry.client import RegistryAccess, RegistryClient
+from pollama.models.registry.pacing import RegistryError, StalledError, TransientError, retried
+from pollama.models.registry.parts import MAX_PARALLEL, Part, PartialFiles, divide
+
+_log = logging.getLogger(__name__)
+
+P = ParamSpec("P")
+Result = TypeVar("Result")
+
+_CHUNK: Final = 1 << 20
+_HASH_CHUNK: Final = 32 << 20
+_SAVED_BYTES: Final = 32 << 20
+"""Bytes of a part after which its state is written down, so that a crash loses no more."""
+
+
+class BlobDownload:
+    """One blob on its way into the store. ``completed`` and ``total`` are bytes; both grow while it runs."""
+
+    def __init__(self, store: BlobStore, digest: str, size: int) -> None:
+        """``size`` is what the manifest says, for a registry that does not state it."""
+        self.digest = digest
+        self.total = size
+        self._store = store
+        self._path = store.path(digest)
+        self._files = PartialFiles(self._path)
+        self._parts: list[Part] = []
+        self._direct = ""
+
+    @property
+    def completed(self) -> int:
+        """Bytes that are on disk."""
+        return sum(part.completed for part in self._parts)
+
+    async def run(self, client: RegistryClient, url: str) -> None:
+        """Download from the blob's ``url`` and verify. What came before a failure stays for the next attempt.
+
+        Raises RegistryError, and StoreError when the bytes cannot be written.
+        """
+        with store_errors(f"blob {self._path} cannot be downloaded"):
+            await self._prepare(client, url)
+            descriptor = await asyncio.to_thread(self._files.open, self.total)
+            try:
+                await self._fetch_all(client, url, descriptor)
+                await self._verify(descriptor)
+                await _whole(publish, self._files.data, descriptor, self._path)
+            finally:
+                os.close(descriptor)
+            await asyncio.to_thread(self._files.forget)
+
+    async def _prepare(self, client: RegistryClient, url: str) -> None:
+        """Find out which parts there are, from the files of an earlier attempt or from the registry."""
+        self._store.folder.mkdir(parents=True, exist_ok=True)
+        self._parts = await asyncio.to_thread(self._files.load)
+        if not self._parts:
+            self.total = await retried(client.pace, lambda: _size(client, url, self.total))
+            self._parts = divide(self.total)
+            await asyncio.to_thread(self._files.begin, self._parts)
+        self.total = sum(part.size for part in self._parts)
+
+    async def _fetch_all(self, client: RegistryClient, url: str, descriptor: int) -> None:
+        streams = asyncio.Semaphore(MAX_PARALLEL)
+
+        async def fetch(part: Part) -> None:
+            async with streams:
+                await retried(client.pace, lambda: self._attempt(client, url, part, descriptor))
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                for part in self._parts:
+                    if part.completed < part.size:
+                        group.create_task(fetch(part))
+        except BaseExceptionGroup as failures:
+            raise failures.exceptions[0] from None
+
+    async def _attempt(self, client: RegistryClient, url: str, part: Part, descriptor: int) -> None:
+        """Fetch what is missing of a part; where its bytes come from is asked anew after every failure."""
+        try:
+            source = self._direct = self._direct or await client.direct_url(url)
+            async with client.range(source, part.position, part.end - 1) as response:
+                await self._receive(response, part, descriptor)
+        except TransientError as error:
+            self._direct = ""
+            if isinstance(error, StalledError):
+                _log.warning("%s part %d stalled; retrying", self.digest[7:19], part.number)
+            raise
+        finally:
+            self._files.save(part)
+
+    async def _receive(self, response: aiohttp.ClientResponse, part: Part, descriptor: int) -> None:
+        saved = part.completed
+        await _skip_to(response, part.position)
+        while part.completed < part.size:
+            data = await response.content.read(min(_CHUNK, part.size - part.completed))
+            if not data:
+                raise TransientError("unexpected EOF")
+            await _whole(_write, descriptor, data, part.position)
+            part.completed += len(data)
+            if part.completed - saved >= _SAVED_BYTES:
+                self._files.save(part)
+                saved = part.completed
+
+    async def _verify(self, descriptor: int) -> None:
+        """Compare the digest; bytes that are not the right ones are removed."""
+        got = await _digest(descriptor)
+        if got != self.digest.replace("-", ":", 1).lower():
+            await asyncio.to_thread(self._files.remove)
+            text = "digest mismatch, file must be downloaded again"
+            raise RegistryError(f"{text}: want {self.digest}, got {got}")
+
+
+class SharedDownloads:
+    """The downloads of this process: everybody who wants a blob waits for the same one."""
+
+    def __init__(self, store: BlobStore, access: RegistryAccess) -> None:
+        self._store = store
+        self._access = access
+        self._running: dict[str, _Shared] = {}
+
+    @asynccontextmanager
+    async def join(self, client: RegistryClient, url: str, digest: str, size: int) -> AsyncIterator[_Shared]:
+        """Begin or join the download of a blob; it is stopped when the last who joined has left."""
+        shared = await self._joined(client, url, digest, size)
+        try:
+            yield shared
+        finally:
+            shared.waiting -= 1
+            if not shared.waiting:
+                shared.task.cancel()
+                await asyncio.wait({shared.task})
+
+    async def _joined(self, client: RegistryClient, url: str, digest: str, size: int) -> _Shared:
+        """Return the download that runs, or a new one once none does that is being stopped."""
+        while (shared := self._running.get(digest)) and not shared.waiting:
+            await asyncio.wait({shared.task})
+        if shared is None:
+            download = BlobDownload(self._store, digest, size)
+            shared = self._running[digest] = _Shared(download, self._start(download, client, url))
+        shared.waiting += 1
+        return shared
+
+    def _start(self, download: BlobDownload, client: RegistryClient, url: str) -> asyncio.Task[None]:
+        """Download with a connection of its own, which outlives the pull that began it."""
+
+        async def run() -> None:
+            async with self._access.connect(client.base, client.token) as own:
+                await download.run(own, url)
+
+        task = asyncio.create_task(run(), name=f"download {download.digest}")
+        task.add_done_callback(lambda task: self._forget(download.digest, task))
+        return task
+
+    def _forget(self, digest: str, task: asyncio.Task[None]) -> None:
+        del self._running[digest]
+        if not task.cancelled():
+            task.exception()  # whoever still waits is told; nobody may
+
+
+class _Shared:
+    """A download and how many wait for it."""
+
+    def __init__(self, download: BlobDownload, task: asyncio.Task[None]) -> None:
+        self.download = download
+        self.task = task
+        self.waiting = 0
+
+    async def finished(self, seconds: float) -> bool:
+        """Wait for at most ``seconds``. Raises what ended the download."""
+        done, _ = await asyncio.wait({self.task}, timeout=seconds)
+        if done:
+            self.task.result()
+        return bool(done)
+
+
+def unfinished_bytes(path: Path) -> int:
+    """Return how many bytes of the blob at ``path`` an earlier, unfinished download has left."""
+    return sum(part.completed for part in PartialFiles(path).load())
+
+
+async def _size(client: RegistryClient, url: str, announced: int) -> int:
+    async with client.request("HEAD", url) as response:
+        stated = response.headers.get("Content-Length", "")
+        return int(stated) if stated.isdecimal() else announced
+
+
+async def _skip_to(response: aiohttp.ClientResponse, position: int) -> None:
+    """Drop what comes before ``position`` when the server sends the whole blob instead of a range."""
+    missing = 0 if response.status == 206 else position
+    while missing:
+        data = await response.content.read(min(_CHUNK, missing))
+        if not data:
+            raise TransientError("unexpected EOF")
+        missing -= len(data)
+
+
+def _write(descriptor: int, data: bytes, offset: int) -> None:
+    with store_errors("blob cannot be written"):
+        while data:
+            written = os.pwrite(descriptor, data, offset)
+            data, offset = data[written:], offset + written
+
+
+async def _digest(descriptor: int) -> str:
+    """Hash a file in steps, between which the download can be stopped."""
+    total, position = hashlib.sha256(), 0
+    while data := await _whole(os.pread, descriptor, _HASH_CHUNK, position):
+        await asyncio.to_thread(total.update, data)
+        position += len(data)
+    return f"sha256:{total.hexdigest()}"
+
+
+async def _whole(function: Callable[P, Result], *args: P.args, **kwargs: P.kwargs) -> Result:
+    """Run ``function`` in a thread; when cancelled, let it finish first, as its file is closed right after."""
+    work = asyncio.ensure_future(asyncio.to_thread(function, *args, **kwargs))
+    try:
+        return await asyncio.shield(work)
+    finally:
+        await asyncio.wait({work})
