@@ -39,6 +39,17 @@ async def push(
     yield Progress(status="success")
 
 
+def _stored(folder: StoreFolder, name: ModelName) -> Manifest:
+    """Return the manifest of ``name``. Raises PollamaError when there is none, StoreError for a damaged one."""
+    if not name.is_valid:
+        raise PollamaError(f"push {name}: invalid model name")
+    path = folder.path(folder.located(name))
+    try:
+        return manifest.read(path).manifest
+    except FileNotFoundError:
+        raise PollamaError(f"open {path}: no such file or directory") from None
+
+
 async def _send(client: RegistryClient, name: ModelName, layer: Layer, path: Path) -> AsyncGenerator[Progress, None]:
     """Upload one blob, unless the registry has it."""
     status, digest = f"pushing {layer.digest[7:19]}", layer.digest
