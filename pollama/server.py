@@ -22,6 +22,7 @@ from pollama.api.services import Services
 from pollama.clock import SystemClock
 from pollama.config import Config
 from pollama.discover.devices import DeviceReader
+from pollama.discover.numa import machine_links
 from pollama.errors import ListenError
 from pollama.inference import Inference
 from pollama.models.library import ModelLibrary
@@ -30,6 +31,7 @@ from pollama.prompts.inspector import PromptInspector
 from pollama.runners.process import LocalLauncher
 from pollama.scheduler.policy import Policy
 from pollama.scheduler.scheduler import ModelScheduler
+from pollama.types.multigpu import MultiGpu
 from pollama.types.proxies import Proxies
 
 _log = logging.getLogger(__name__)
@@ -95,10 +97,22 @@ async def application(config: Config, listener: socket.socket) -> AsyncIterator[
                 origins=config.allowed_origins,
                 cloud_disabled=config.cloud_disabled,
                 cloud_source=config.cloud_disabled_source,
+                multi_gpu=multi_gpu(config),
+                links=machine_links,
             )
         )
     finally:
         await scheduler.close()
+
+
+def multi_gpu(config: Config) -> MultiGpu:
+    """Return the settings for several devices."""
+    return MultiGpu(
+        enabled=config.multi_gpu,
+        strategy=config.gpu_strategy,
+        replicas=config.replicas,
+        load_balancing=config.load_balancing,
+    )
 
 
 def registry_access(config: Config) -> RegistryAccess:

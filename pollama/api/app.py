@@ -12,6 +12,7 @@ from aiohttp.typedefs import Middleware
 from pollama.api.anthropic.routes import anthropic_routes
 from pollama.api.hosts import is_loopback
 from pollama.api.middleware import answer_failures, check_host, check_origin, finish_headers, redirect_unclean
+from pollama.api.multigpu.routes import multigpu_routes
 from pollama.api.ollama.routes import native_routes
 from pollama.api.openai.routes import openai_routes
 from pollama.api.origins import OriginPolicy
@@ -39,6 +40,7 @@ def create_app(services: Services) -> web.Application:
     app.add_routes(native_routes())
     app.add_routes(openai_routes())
     app.add_routes(anthropic_routes())
+    app.add_routes(multigpu_routes())
     return app
 
 

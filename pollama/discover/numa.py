@@ -58,6 +58,11 @@ def sockets(root: Path = Path("/")) -> dict[int, int]:
     return {core: int(text) for core, text in sorted(found.items()) if re.fullmatch("-?[0-9]+", text)}
 
 
+def machine_links(devices: Sequence[Device]) -> list[Link]:
+    """Return the links between the CPU devices of this machine. Reads files of the kernel."""
+    return cpu_links(devices, numa_nodes(), sockets())
+
+
 def cpu_links(devices: Sequence[Device], nodes: Sequence[NumaNode], socket_of: Mapping[int, int]) -> list[Link]:
     """Return how each pair of CPU devices is joined: on one socket, or by the way between their nodes or sockets."""
     cpus = [device for device in devices if not device.is_gpu]

@@ -46,11 +46,10 @@ from pollama.scheduler.residency import (
     change_keep_alive,
     departure_order,
     has_expired,
-    holding_devices,
     next_deadline,
     set_deadline,
 )
-from pollama.scheduler.scaling import pick, plan_another, wants_another
+from pollama.scheduler.scaling import is_as_good, pick, plan_another, spaces_without, wants_another
 from pollama.scheduler.state import ModelKey, Replica, Target, Ticket, model_key
 from pollama.types.model import Model
 from pollama.types.options import Options
@@ -252,9 +251,7 @@ class Core:
         if neighbours >= (1 if ticket.cautious else self._most_loaded()):
             return None
         plan = self._place(ticket, [*(replica.plan for replica in staying), *self._round.kept])
-        if isinstance(plan, Refusal) or plan.gpu_layers < ideal.gpu_layers:
-            return None
-        return plan if plan.context_length == ideal.context_length else None
+        return plan if isinstance(plan, Plan) and is_as_good(plan, ideal) else None
 
     def _place(self, ticket: Ticket, plans: list[Plan]) -> Plan | Refusal:
         request = ticket.request
@@ -297,10 +294,9 @@ class Core:
         return under_way
 
     def _plan_another(self, lead: Replica) -> Plan | None:
-        alike = [replica for replica in self.replicas if replica.key == lead.key]
-        occupied = {device for replica in alike for device in holding_devices(replica.plan)}
-        spaces = self._memory.spaces(replica.plan for replica in self.replicas)
-        return plan_another(lead, spaces, occupied, self._policy)
+        alike = [replica.plan for replica in self.replicas if replica.key == lead.key]
+        spaces = spaces_without(self._memory.spaces(replica.plan for replica in self.replicas), alike)
+        return plan_another(lead.model, lead.options, lead.plan, spaces, self._policy)
 
     def _group(self, replica: Replica) -> list[Replica]:
         """Return the replicas of the same load that stay, this one included as long as it is there."""

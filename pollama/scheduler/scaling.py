@@ -6,15 +6,17 @@ of its own.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from pollama.scheduler.fitting import Space
-from pollama.scheduler.placement import place
+from pollama.scheduler.placement import Refusal, place
 from pollama.scheduler.policy import Policy
 from pollama.scheduler.residency import holding_devices
 from pollama.scheduler.state import Replica
 from pollama.types.devices import Device
+from pollama.types.model import Model
+from pollama.types.options import Options
 from pollama.types.plans import Plan
 
 
@@ -53,14 +55,20 @@ def _is_busy(group: Sequence[Replica]) -> bool:
     return newest and all(replica.leases and replica.keep_alive > 0 for replica in group)
 
 
-def plan_another(lead: Replica, spaces: Sequence[Space], occupied: Collection[str], policy: Policy) -> Plan | None:
-    """Return a plan for one more replica like ``lead`` on a device that is not ``occupied``, or None."""
-    open_spaces = [replace(space, free=0) if space.device.id in occupied else space for space in spaces]
-    plan = place(lead.model, lead.options, open_spaces, policy)
-    return plan if isinstance(plan, Plan) and _is_equal(plan, lead.plan) else None
+def spaces_without(spaces: Sequence[Space], plans: Iterable[Plan]) -> list[Space]:
+    """Return ``spaces`` with nothing free on the devices that hold blocks of ``plans``."""
+    occupied = {device for plan in plans for device in holding_devices(plan)}
+    return [replace(space, free=0) if space.device.id in occupied else space for space in spaces]
 
 
-def _is_equal(plan: Plan, other: Plan) -> bool:
-    """Tell whether two plans serve a request alike, each on one device."""
-    alike = (plan.gpu_layers, plan.context_length) == (other.gpu_layers, other.context_length)
-    return alike and plan.split == other.split == "none"
+def plan_another(model: Model, options: Options, like: Plan, spaces: Sequence[Space], policy: Policy) -> Plan | None:
+    """Return a plan for one more replica ``like`` the first in ``spaces``, or None."""
+    plan = place(model, options, spaces, policy)
+    if isinstance(plan, Refusal) or not plan.split == like.split == "none":
+        return None
+    return plan if is_as_good(plan, like) else None
+
+
+def is_as_good(plan: Plan, other: Plan) -> bool:
+    """Tell whether ``plan`` has the context length of the other one and no fewer layers on GPUs."""
+    return plan.context_length == other.context_length and plan.gpu_layers >= other.gpu_layers

@@ -19,10 +19,13 @@ from pollama.scheduler import events
 from pollama.scheduler.core import Core
 from pollama.scheduler.events import Command, Event
 from pollama.scheduler.policy import GIB, Policy
+from pollama.scheduler.preview import preview
+from pollama.scheduler.residency import Memory
 from pollama.scheduler.state import Replica
-from pollama.types.devices import Device
+from pollama.types.devices import Device, DeviceUse
 from pollama.types.model import Model
-from pollama.types.plans import LoadSpec, Plan
+from pollama.types.options import Options
+from pollama.types.plans import LoadSpec, Plan, PlanPreview
 from pollama.types.ports import Launcher, Lease, LeaseRequest, Resident, Runner
 
 _log = logging.getLogger(__name__)
@@ -45,6 +48,7 @@ class ModelScheduler:
     def __init__(
         self, policy: Policy, launcher: Launcher, devices: Callable[[], Awaitable[Sequence[Device]]], clock: Clock
     ) -> None:
+        self._policy = policy
         self._core = Core(policy)
         self._launcher = launcher
         self._devices = devices
@@ -90,10 +94,32 @@ class ModelScheduler:
         self._feed(events.Expired(model))
 
     def residents(self) -> Sequence[Resident]:
-        """Return the loaded models, latest expiry first."""
+        """Return the replicas of the loaded models, latest expiry first."""
         now, today = self._clock.monotonic(), self._clock.time()
         found = [_resident(replica, self._core.memory_use(replica), now, today) for replica in self._core.replicas]
         return sorted(found, key=lambda resident: -resident.expires_at)
+
+    @property
+    def waiting(self) -> int:
+        """Number of requests in the queue."""
+        return self._core.waiting
+
+    async def devices(self) -> Sequence[DeviceUse]:
+        """Read all devices and return what is on them. Raises what the reading raises."""
+        spaces = (await self._memory()).spaces(replica.plan for replica in self._core.replicas)
+        return [
+            DeviceUse(device=space.device, free_bytes=max(0, space.free), replicas=space.residents) for space in spaces
+        ]
+
+    async def preview(self, model: Model, options: Options) -> PlanPreview:
+        """Return what would be done with a model; nothing is loaded. Raises what the reading raises."""
+        return preview(model, options, await self._memory(), self._core.replicas, self._policy)
+
+    async def _memory(self) -> Memory:
+        """Return a new reading, which the core does not rely on: loads may be under way."""
+        memory = Memory(self._policy)
+        memory.read(await self._devices(), self._core.replicas)
+        return memory
 
     def _feed(self, event: Event) -> None:
         for command in self._core.handle(event, self._clock.monotonic()):
@@ -182,6 +208,8 @@ def _resident(replica: Replica, use: tuple[int, int], now: float, today: float) 
         total_bytes=use[0],
         gpu_bytes=use[1],
         in_use=len(replica.leases),
+        replica=replica.id,
+        state=replica.state,
     )
 
 

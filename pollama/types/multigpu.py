@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final, Literal, cast, get_args
 
 from pollama.errors import ConfigError
 
 Strategy = Literal["auto", "data"]
 LoadBalancing = Literal["round_robin", "least_loaded", "performance_aware"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MultiGpu:
+    """The settings for several devices. ``replicas`` is how many a model may have (0 = one per device)."""
+
+    enabled: bool = False
+    strategy: Strategy = "auto"
+    replicas: int = 0
+    load_balancing: LoadBalancing = "least_loaded"
+
 
 _SYNONYMS: Final = {"data_parallel": "data", "tensor_parallel": "tensor", "pipeline_parallel": "pipeline"}
 _ABSENT: Final = ("tensor", "pipeline", "hybrid")

@@ -59,6 +59,18 @@ class Plan:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PlanPreview:
+    """What would be done with a model: one plan per replica that it may have, or why it cannot be loaded.
+
+    ``fits_now`` tells that nothing else has to leave for it.
+    """
+
+    plans: tuple[Plan, ...] = ()
+    fits_now: bool = False
+    refusal: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LoadSpec:
     """Everything that a runner process needs to load a model; travels to it as JSON.
 

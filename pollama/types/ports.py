@@ -8,15 +8,16 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
+from pollama.types.devices import DeviceUse
 from pollama.types.events import Progress
 from pollama.types.generation import Delta, EmbedJob, Finished, GenerateJob, RunnerInfo, RunnerStatus
 from pollama.types.json import Json
 from pollama.types.library import CreateRequest, ModelDescription, ModelListing
 from pollama.types.model import Model, PromptTraits, StoredModel
 from pollama.types.options import Options
-from pollama.types.plans import LoadSpec, Plan
+from pollama.types.plans import LoadSpec, Plan, PlanPreview
 
 
 class Inspector(Protocol):
@@ -185,7 +186,7 @@ class Lease(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resident:
-    """One loaded model, for /api/ps. ``expires_at`` is Unix time, or FOREVER."""
+    """One replica of a loaded model. ``expires_at`` is Unix time, or FOREVER; ``replica`` numbers the loads."""
 
     model: Model
     plan: Plan
@@ -194,6 +195,8 @@ class Resident:
     total_bytes: int
     gpu_bytes: int
     in_use: int
+    replica: int = 0
+    state: Literal["loading", "ready", "unloading"] = "ready"
 
 
 class Scheduler(Protocol):
@@ -211,5 +214,18 @@ class Scheduler(Protocol):
         ...
 
     def residents(self) -> Sequence[Resident]:
-        """Return the loaded models, latest expiry first."""
+        """Return the replicas of the loaded models, latest expiry first."""
+        ...
+
+    @property
+    def waiting(self) -> int:
+        """Number of requests in the queue."""
+        ...
+
+    async def devices(self) -> Sequence[DeviceUse]:
+        """Read all devices and return what is on them."""
+        ...
+
+    async def preview(self, model: Model, options: Options) -> PlanPreview:
+        """Return what would be done with a model; nothing is loaded."""
         ...

@@ -9,10 +9,13 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 
 from pollama.errors import BadRequestError, DigestMismatchError, ModelNotFoundError, NameRequiredError
+from pollama.types.devices import DeviceUse
 from pollama.types.events import Done, Embeddings, Piece, Progress, Rendered
 from pollama.types.json import Json
 from pollama.types.library import CreateRequest, ModelDescription, ModelListing
 from pollama.types.model import Model, ModelConfig, PromptTraits, StoredModel
+from pollama.types.options import Options
+from pollama.types.plans import PlanPreview
 from pollama.types.ports import BlobUpload, Lease, LeaseRequest, Resident
 from pollama.types.requests import ChatRequest, CompletionRequest, EmbedRequest
 
@@ -104,6 +107,7 @@ class FakeLibrary:
     """A store that holds what the test puts in."""
 
     listings: list[ModelListing] = field(default_factory=list)
+    model: Model | None = None
     description: ModelDescription | None = None
     progress: list[Progress | Exception] = field(default_factory=list)
     blobs: set[str] = field(default_factory=set)
@@ -111,7 +115,9 @@ class FakeLibrary:
     created: list[CreateRequest] = field(default_factory=list)
 
     async def resolve(self, name: str) -> Model:
-        raise ModelNotFoundError(name)
+        if self.model is None:
+            raise ModelNotFoundError(name)
+        return self.model
 
     def asks_for_cloud(self, name: str) -> bool:
         if not name:
@@ -169,9 +175,13 @@ class FakeLibrary:
 
 @dataclass
 class FakeScheduler:
-    """Knows the residents it is given."""
+    """Knows the residents, devices and plans it is given."""
 
     resident: list[Resident] = field(default_factory=list)
+    waiting: int = 0
+    known_devices: list[DeviceUse] = field(default_factory=list)
+    planned: PlanPreview = field(default_factory=PlanPreview)
+    asked: list[tuple[Model, Options]] = field(default_factory=list)
 
     def acquire(self, request: LeaseRequest) -> AbstractAsyncContextManager[Lease]:
         raise NotImplementedError
@@ -181,3 +191,10 @@ class FakeScheduler:
 
     def residents(self) -> Sequence[Resident]:
         return self.resident
+
+    async def devices(self) -> Sequence[DeviceUse]:
+        return self.known_devices
+
+    async def preview(self, model: Model, options: Options) -> PlanPreview:
+        self.asked.append((model, options))
+        return self.planned

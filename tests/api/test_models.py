@@ -78,7 +78,15 @@ async def test_ps_shows_what_is_loaded(api: Api) -> None:
     )
     api.scheduler.resident = [
         Resident(model=model, plan=plan, info=info, expires_at=1_700_000_000, total_bytes=12, gpu_bytes=3, in_use=0),
-        Resident(model=model, plan=plan, info=None, expires_at=FOREVER, total_bytes=12, gpu_bytes=3, in_use=1),
+        Resident(
+            model=make_model("other:latest"),
+            plan=plan,
+            info=None,
+            expires_at=FOREVER,
+            total_bytes=12,
+            gpu_bytes=3,
+            in_use=1,
+        ),
     ]
     body = (await api.get("/api/ps")).body.decode()
     assert body.startswith(

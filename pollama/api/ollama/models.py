@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from aiohttp import web
@@ -12,6 +13,7 @@ from pollama.api.errors import json_response, missing_model
 from pollama.api.messages import encode_message
 from pollama.api.ollama import decode, schemas
 from pollama.api.ollama.records import present
+from pollama.api.residents import by_model
 from pollama.api.services import SERVICES
 from pollama.errors import ModelNotFoundError, NameRequiredError
 from pollama.types import gojson
@@ -31,8 +33,8 @@ async def tags(request: web.Request) -> web.Response:
 
 async def ps(request: web.Request) -> web.Response:
     """Answer GET /api/ps."""
-    residents = request.app[SERVICES].scheduler.residents()
-    return _json({"models": [_resident(resident) for resident in residents]})
+    models = by_model(request.app[SERVICES].scheduler.residents())
+    return _json({"models": [_resident(replicas) for replicas in models]})
 
 
 async def show(request: web.Request) -> web.Response:
@@ -106,7 +108,9 @@ def _listing(listing: ModelListing) -> dict[str, Json]:
     }
 
 
-def _resident(resident: Resident) -> dict[str, Json]:
+def _resident(replicas: Sequence[Resident]) -> dict[str, Json]:
+    """Return a loaded model; the bytes are those of all its replicas."""
+    resident = replicas[0]
     stored = resident.model.stored
     config = stored.config
     details = ModelDetails(
@@ -119,11 +123,11 @@ def _resident(resident: Resident) -> dict[str, Json]:
     return {
         "name": stored.short_name,
         "model": stored.short_name,
-        "size": resident.total_bytes,
+        "size": sum(replica.total_bytes for replica in replicas),
         "digest": stored.digest,
         "details": _details(details),
         "expires_at": timestamps.local(resident.expires_at),
-        "size_vram": resident.gpu_bytes,
+        "size_vram": sum(replica.gpu_bytes for replica in replicas),
         "context_length": resident.info.context_length if resident.info else resident.plan.context_length,
     }
 

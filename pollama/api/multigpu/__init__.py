@@ -1,0 +1,1 @@
+"""What pollama does with several devices: shown under /api/multigpu."""

@@ -1,0 +1,113 @@
+"""Records of /api/multigpu. Sizes in bytes; what is not known is left out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pollama.api import timestamps
+from pollama.types.devices import Device, DeviceUse, Link
+from pollama.types.json import Json
+from pollama.types.multigpu import MultiGpu
+from pollama.types.plans import Plan, PlanPreview, Share
+from pollama.types.ports import Resident
+
+
+def settings(multi_gpu: MultiGpu) -> dict[str, Json]:
+    """Return the settings; ``replicas`` 0 means one per device."""
+    return {
+        "enabled": multi_gpu.enabled,
+        "strategy": multi_gpu.strategy,
+        "data_parallel": {"replicas": multi_gpu.replicas, "load_balancing": multi_gpu.load_balancing},
+    }
+
+
+def device(described: Device) -> dict[str, Json]:
+    """Return what does not change of a device."""
+    facts: dict[str, Json] = {
+        "cores": list(described.cores),
+        "memory_limit": described.limit_bytes,
+        "driver": described.driver,
+        "compute_capability": described.compute_capability,
+        "integrated": described.integrated,
+    }
+    return {
+        "id": described.id,
+        "kind": described.kind,
+        "name": described.name,
+        "memory_total": described.total_bytes,
+        **{key: value for key, value in facts.items() if value},
+    }
+
+
+def device_use(use: DeviceUse) -> dict[str, Json]:
+    """Return a device with what is on it; ``memory_free`` is what further models may take."""
+    return {**device(use.device), "memory_free": use.free_bytes, "replicas": use.replicas}
+
+
+def link(described: Link) -> dict[str, Json]:
+    """Return what joins two devices."""
+    distance = {"distance": described.distance} if described.distance else {}
+    return {"from": described.first, "to": described.second, "kind": described.kind, **distance}
+
+
+def loaded_model(replicas: Sequence[Resident]) -> dict[str, Json]:
+    """Return a model with a line for each replica."""
+    return {"name": replicas[0].model.stored.short_name, "replicas": list(map(_replica, replicas))}
+
+
+def _replica(resident: Resident) -> dict[str, Json]:
+    return {
+        "id": resident.replica,
+        "state": resident.state,
+        "devices": [share.device for share in resident.plan.shares if share.layers],
+        "in_use": resident.in_use,
+        "sequences": resident.plan.sequences,
+    }
+
+
+def planned_model(replicas: Sequence[Resident]) -> dict[str, Json]:
+    """Return a model with everything that is known of each replica."""
+    stored = replicas[0].model.stored
+    return {"name": stored.short_name, "digest": stored.digest, "replicas": list(map(_planned_replica, replicas))}
+
+
+def _planned_replica(resident: Resident) -> dict[str, Json]:
+    return {
+        **_replica(resident),
+        "size": resident.total_bytes,
+        "size_vram": resident.gpu_bytes,
+        "expires_at": timestamps.local(resident.expires_at),
+        "plan": plan(resident.plan),
+    }
+
+
+def preview(previewed: PlanPreview) -> dict[str, Json]:
+    """Return what would be done: the plan of each replica, or the reason of the refusal."""
+    if previewed.refusal:
+        return {"possible": False, "reason": previewed.refusal}
+    return {"possible": True, "fits_now": previewed.fits_now, "replicas": list(map(plan, previewed.plans))}
+
+
+def plan(planned: Plan) -> dict[str, Json]:
+    """Return one plan; ``cells`` are shared by all sequences with ``shared_cells``."""
+    return {
+        "shares": list(map(_share, planned.shares)),
+        "size": planned.total_bytes,
+        "context_length": planned.context_length,
+        "sequences": planned.sequences,
+        "cells": planned.cells,
+        "shared_cells": planned.shared_cells,
+        "batch": planned.batch,
+        "gpu_layers": planned.gpu_layers,
+        "reason": planned.reason,
+    }
+
+
+def _share(share: Share) -> dict[str, Json]:
+    return {
+        "device": share.device,
+        "layers": share.layers,
+        "weights": share.weight_bytes,
+        "kv_cache": share.kv_bytes,
+        "compute": share.compute_bytes,
+    }

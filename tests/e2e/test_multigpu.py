@@ -1,0 +1,97 @@
+"""Two devices of one core each: replicas of a model side by side, and what is left when one of them dies."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import ollama
+import psutil
+import pytest
+
+from tests.e2e.conftest import MODELS, create_from_file
+from tests.e2e.server import Server, running_server
+
+CORES = sorted(os.sched_getaffinity(0))[:2]
+ENDLESS = {"model": "probe", "prompt": "please spin", "raw": True, "stream": True}
+ENDLESS_OPTIONS = {"temperature": 0, "num_predict": -1}
+COUNTED = " one two three four five six seven eight nine ten"
+
+pytestmark = pytest.mark.skipif(len(CORES) < 2, reason="needs two cores")
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Server]:
+    """A server with two CPU devices, one sequence per replica, and the probe model."""
+    settings = tmp_path / ".ollama" / "pollama.yaml"
+    settings.parent.mkdir()
+    settings.write_text(f"""
+devices:
+  cpu: [{{cores: "{CORES[0]}", memory: "1GiB"}}, {{cores: "{CORES[1]}", memory: "1GiB"}}]
+multi_gpu:
+  enabled: true
+  strategy: data
+""")
+    with running_server(tmp_path, OLLAMA_NUM_PARALLEL="1") as running:
+        create_from_file(running, "probe", MODELS / "probe.gguf")
+        yield running
+
+
+def runners(server: Server) -> list[psutil.Process]:
+    """Return the processes of the replicas, the oldest first."""
+    children = psutil.Process(server.process.pid).children(recursive=True)
+    found = [child for child in children if "pollama.runners.llamacpp" in " ".join(child.cmdline())]
+    return sorted(found, key=lambda child: child.create_time())
+
+
+def endless(client: ollama.Client) -> Iterator[ollama.GenerateResponse]:
+    """Begin a stream that never ends by itself; it has its replica when this returns."""
+    stream = client.generate(**ENDLESS, options=ENDLESS_OPTIONS)  # type: ignore[call-overload]
+    next(stream)
+    return stream  # type: ignore[no-any-return]
+
+
+async def counted(server: Server) -> str:
+    async with ollama.AsyncClient(server.url) as client:
+        stream = await client.generate("probe", "please count", raw=True, options={"temperature": 0}, stream=True)
+        return "".join([record.response or "" async for record in stream])
+
+
+async def test_replicas_on_cores_of_their_own_serve_streams_at_the_same_time(server: Server) -> None:
+    with ollama.Client(server.url) as client:
+        stream = endless(client)
+        assert await counted(server) == COUNTED, "the second replica answers while the first is taken"
+        assert sorted(runner.cpu_affinity() or [] for runner in runners(server)) == [[core] for core in CORES]
+        status = server.json("GET", "/api/multigpu/status")
+        assert [device["replicas"] for device in status["devices"]] == [1, 1]
+        (model,) = status["models"]
+        assert sorted(replica["in_use"] for replica in model["replicas"]) == [0, 1]
+        assert len(server.json("GET", "/api/ps")["models"]) == 1
+        stream.close()  # type: ignore[attr-defined]
+    assert await asyncio.gather(*(counted(server) for _ in range(4))) == [COUNTED] * 4
+    assert len(runners(server)) == 2
+
+
+async def test_a_killed_replica_takes_its_requests_with_it_and_nobody_elses(server: Server) -> None:
+    with ollama.Client(server.url) as first, ollama.Client(server.url) as second:
+        doomed, spared = endless(first), endless(second)
+        runners(server)[0].send_signal(signal.SIGKILL)
+        with pytest.raises(ollama.ResponseError, match="model runner has unexpectedly stopped"):
+            list(doomed)
+        assert await counted(server) == COUNTED, "a new replica has taken its place"
+        assert len(runners(server)) == 2
+        assert [next(spared).done for _ in range(10)] == [False] * 10
+        spared.close()  # type: ignore[attr-defined]
+
+
+def test_a_plan_is_shown_before_anything_is_loaded(server: Server) -> None:
+    plan = server.json("GET", "/api/multigpu/plan?model=probe")
+    assert (plan["possible"], plan["fits_now"]) == (True, True)
+    assert [replica["shares"][0]["device"] for replica in plan["replicas"]] == [f"cpu:{core}" for core in CORES]
+    assert runners(server) == []
+    topology = server.json("GET", "/api/multigpu/topology")
+    assert [device["cores"] for device in topology["devices"]] == [[core] for core in CORES]
+    assert [(link["from"], link["to"]) for link in topology["links"]] == [(f"cpu:{CORES[0]}", f"cpu:{CORES[1]}")]
