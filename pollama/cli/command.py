@@ -38,7 +38,10 @@ SOME: Final = Arity(1)
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A command as the group lists it. ``target`` is ``module:attribute`` below ``pollama.cli``."""
+    """A command as the group lists it. ``target`` is ``module:attribute`` below ``pollama.cli``.
+
+    ``own``: Ollama has no such command, and help does not show it under that name.
+    """
 
     name: str
     target: str
@@ -46,6 +49,7 @@ class Entry:
     aliases: tuple[str, ...] = ()
     twins: tuple[str, ...] = ()
     """Further names that help does not show."""
+    own: bool = False
 
     def load(self) -> Command:
         """Import the command."""
@@ -132,10 +136,14 @@ class Root(click.Group):
 
     def _fail_unknown(self, ctx: click.Context, name: str) -> NoReturn:
         message = f'unknown command "{name}" for "{ctx.info_name}"'
-        near = [known for known in self.entries if _resembles(name, known)]
+        near = [entry.name for entry in self._shown(ctx.info_name) if _resembles(name, entry.name)]
         if near:
             message += "\n\nDid you mean this?\n" + "".join(f"\t{known}\n" for known in near)
         raise CliError(message)
+
+    def _shown(self, program: str | None) -> list[Entry]:
+        """Return the commands that a program of this name tells of."""
+        return [entry for entry in self.entries.values() if not (entry.own and program == "ollama")]
 
     def get_help(self, ctx: click.Context) -> str:
         """Return the help page of the program."""
@@ -144,7 +152,7 @@ class Root(click.Group):
     def usage_page(self, ctx: click.Context) -> str:
         """Return the help page without its title."""
         program = ctx.info_name
-        commands = [f"  {entry.name:<12} {entry.summary}" for entry in self.entries.values()]
+        commands = [f"  {entry.name:<12} {entry.summary}" for entry in self._shown(program)]
         flags = flag_lines([param for param in self.params if isinstance(param, Flag)], program or "")
         lines = ["Usage:", f"  {program} [flags]", f"  {program} [command]", "", "Available Commands:", *commands]
         lines += ["", "Flags:", *flags, ""]

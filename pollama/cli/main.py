@@ -29,6 +29,8 @@ COMMANDS: Final = (
     Entry("cp", "models:cp", "Copy a model"),
     Entry("rm", "models:rm", "Remove a model"),
     Entry("launch", "launch:launch", "Launch the Ollama menu or an integration"),
+    Entry("gpus", "multigpu:gpus", "List devices", own=True),
+    Entry("plan", "multigpu:plan", "Show what would be done with a model", own=True),
     Entry("help", "help:help_command", "Help about any command"),
 )
 

@@ -1,0 +1,67 @@
+"""``gpus`` and ``plan``: the devices of the server, and what it would do with a model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from urllib.parse import quote
+
+from pollama.cli.command import NONE, ONE, command, stdout
+from pollama.cli.connection import connect
+from pollama.cli.errors import CliError
+from pollama.cli.table import table
+from pollama.types.cores import core_ranges
+from pollama.types.human import human_bytes
+from pollama.types.json import Json
+
+
+@command("gpus", NONE)
+def gpus(arguments: tuple[str, ...]) -> None:
+    """Print a table of the devices, CPU devices included, and one of what joins them."""
+    client = connect()
+    devices: Sequence[Json] = client.get("/api/multigpu/status")["devices"]
+    print(table(("ID", "KIND", "NAME", "CORES", "MEMORY", "FREE", "REPLICAS"), list(map(_device_row, devices))), end="")
+    links: Sequence[Json] = client.get("/api/multigpu/topology")["links"]
+    if links:
+        rows = [(link["from"], link["to"], link["kind"], str(link.get("distance", "-"))) for link in links]
+        print("\n" + table(("FROM", "TO", "LINK", "DISTANCE"), rows), end="")
+
+
+def _device_row(device: Json) -> tuple[str, ...]:
+    return (
+        device["id"],
+        device["kind"],
+        device["name"],
+        core_ranges(device.get("cores", [])) or "-",
+        human_bytes(device.get("memory_limit") or device["memory_total"]),
+        human_bytes(device["memory_free"]),
+        str(device["replicas"]),
+    )
+
+
+@command("plan MODEL", ONE)
+def plan(arguments: tuple[str, ...]) -> None:
+    """Print what the server would do with a model. Raises CliError with its reason where it would refuse."""
+    (name,) = arguments
+    planned = connect().get(f"/api/multigpu/plan?model={quote(name, safe='')}")
+    if not planned["possible"]:
+        raise CliError(planned["reason"])
+    rows = [row for number, replica in enumerate(planned["replicas"], 1) for row in _share_rows(number, replica)]
+    print(
+        table(("REPLICA", "DEVICE", "LAYERS", "WEIGHTS", "KV CACHE", "COMPUTE", "CONTEXT", "SEQUENCES"), rows), end=""
+    )
+    if not planned["fits_now"]:
+        stdout("\nOther models have to leave first.")
+
+
+def _share_rows(number: int, replica: Json) -> Iterable[tuple[str, ...]]:
+    for share in replica["shares"]:
+        yield (
+            str(number),
+            share["device"],
+            str(share["layers"]),
+            human_bytes(share["weights"]),
+            human_bytes(share["kv_cache"]),
+            human_bytes(share["compute"]),
+            str(replica["context_length"]),
+            str(replica["sequences"]),
+        )
