@@ -475,8 +475,8 @@ A setting comes from the command line, else from its environment variable, else 
 * YAML: keys with a dot are nested (`a.b` is `b` under `a`). An unknown key and a value of another type are errors.
 * Durations are written as `300ms`, `1h30m` or whole seconds; a negative one means without end.
 * Where several variables are named, the first one that is set counts.
-* `OLLAMA_AUTH`, `OLLAMA_CLOUD_BASE_URL`, `OLLAMA_DEBUG_LOG_REQUESTS`, `OLLAMA_MAX_TRANSFER_STREAMS` and
-  `OLLAMA_REMOTES` are accepted and change nothing: this version speaks to no registry and to no cloud.
+* `OLLAMA_CLOUD_BASE_URL`, `OLLAMA_DEBUG_LOG_REQUESTS`, `OLLAMA_MAX_TRANSFER_STREAMS` and `OLLAMA_REMOTES` are
+  accepted and change nothing: this version speaks to no cloud and transfers no safetensors.
 * `LLAMA_ARG_FIT` and `LLAMA_ARG_FIT_TARGET` are accepted and change nothing: pollama plans memory before it loads.
   Variables that name devices act in the runner processes, which inherit the whole environment.
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import socket
+import time
 import urllib.error
 import urllib.request
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from dataclasses import replace
 from http.client import HTTPException, HTTPResponse
@@ -36,6 +37,7 @@ class Client:
     def __init__(self, config: Config) -> None:
         address = config.host
         self.address = replace(address, host=DEFAULT_HOST) if not address.host else address
+        self._sign = _signer(config) if config.auth else None
         proxies = urllib.request.ProxyHandler(_proxies(config, self.address))
         self._opener = urllib.request.build_opener(proxies, _AnyStatus())
 
@@ -82,8 +84,11 @@ class Client:
     def _open(
         self, method: str, path: str, body: bytes | Readable | None = None, headers: dict[str, str] | None = None
     ) -> HTTPResponse:
-        url = f"{self.address.url.rstrip('/')}{path}"
         sent = {"Content-Type": "application/json", "Accept": "application/x-ndjson", "User-Agent": user_agent()}
+        if self._sign:
+            path = f"{path}?ts={int(time.time())}"
+            sent["Authorization"] = self._sign(f"{method},{path}")
+        url = f"{self.address.url.rstrip('/')}{path}"
         request = urllib.request.Request(url, data=body, headers=sent | (headers or {}), method=method)  # noqa: S310
         try:
             response: HTTPResponse = self._opener.open(request)
@@ -101,6 +106,13 @@ class _AnyStatus(urllib.request.HTTPErrorProcessor):
         return response
 
     https_response = http_response
+
+
+def _signer(config: Config) -> Callable[[str], str]:
+    """Return what makes the Authorization header for a text, with the user's key. Raises StoreError."""
+    from pollama.models.registry.keys import load_or_create  # noqa: PLC0415  (few need the cryptography)
+
+    return load_or_create(config.home / ".ollama" / "id_ed25519").authorization
 
 
 def _proxies(config: Config, address: ServerAddress) -> dict[str, str]:

@@ -22,6 +22,7 @@ class Request:
     path: str
     body: Json
     agent: str
+    authorization: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +82,17 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer(self) -> None:
         content = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         body = content if self.path.startswith("/api/blobs/") else json.loads(content or b"null")
-        self.script.requests.append(Request(self.command, self.path, body, self.headers.get("User-Agent", "")))
-        route = f"{self.command} {'/api/blobs/' if self.path.startswith('/api/blobs/') else self.path}"
-        answer = self.script.next_answer(route)
+        self.script.requests.append(
+            Request(
+                self.command,
+                self.path,
+                body,
+                self.headers.get("User-Agent", ""),
+                self.headers.get("Authorization", ""),
+            )
+        )
+        path = "/api/blobs/" if self.path.startswith("/api/blobs/") else self.path.partition("?")[0]
+        answer = self.script.next_answer(f"{self.command} {path}")
         self.send_response(answer.status)
         self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import base64
+import re
+from pathlib import Path
+
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_ssh_public_key
 
 from tests.cli.conftest import Cli
 from tests.cli.scripted import Script, ScriptedServer
@@ -69,3 +75,16 @@ def test_an_answer_of_some_other_server_is_named_as_such(
     outcome = cli(*command)
     assert outcome.status == 1
     assert "Error: the answer is not one of an Ollama server: " in outcome.err
+
+
+def test_requests_are_signed_on_demand(cli: Cli, script: Script, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OLLAMA_AUTH", "1")
+    script.on("GET /api/tags", {"models": []})
+    assert cli("list").status == 0
+    request = script.requests[-1]
+    key, signature = request.authorization.split(":")
+    public = load_ssh_public_key((home / ".ollama" / "id_ed25519.pub").read_bytes())
+    assert isinstance(public, Ed25519PublicKey)
+    assert key.encode() in public.public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH)
+    public.verify(base64.b64decode(signature), f"GET,{request.path}".encode())
+    assert re.fullmatch(r"/api/tags\?ts=\d+", request.path)
