@@ -32,7 +32,7 @@ class BlobUpload:
         self._layer = layer
         self._path = path
         self._parts = divide(self.total)
-        self._hashes: dict[int, bytes] = {}
+        self._hashes = {part.number: hashlib.md5(usedforsecurity=False) for part in self._parts}
 
     @property
     def completed(self) -> int:
@@ -100,17 +100,17 @@ class BlobUpload:
 
     async def _read(self, part: Part) -> AsyncIterator[bytes]:
         """Yield the bytes of a part from its beginning, and count and hash them."""
-        part.completed, digest = 0, hashlib.md5(usedforsecurity=False)
+        part.completed = 0
+        digest = self._hashes[part.number] = hashlib.md5(usedforsecurity=False)
         chunks = _chunks(self._path, part)
         while data := await asyncio.to_thread(next, chunks, b""):
-            digest.update(data)
-            yield data
+            digest.update(data)  # before they are sent: the answer may come before the next are asked for
             part.completed += len(data)
-        self._hashes[part.number] = digest.digest()
+            yield data
 
     async def _commit(self, url: str) -> None:
         """Complete the upload, naming the digest and the MD5 of the MD5s of its parts."""
-        joined = b"".join(self._hashes[part.number] for part in self._parts)
+        joined = b"".join(self._hashes[part.number].digest() for part in self._parts)
         etag = f"{hashlib.md5(joined, usedforsecurity=False).hexdigest()}-{len(self._parts)}"
         query = urlencode({"digest": self._layer.digest, "etag": etag}, safe=":")
         target = f"{url}{'&' if '?' in url else '?'}{query}"
