@@ -36,8 +36,10 @@ ENVIRONMENT: Final = (
 
 @command("serve", NONE, ENVIRONMENT)
 @flags.text("--config", help="Read settings from this YAML file (default ~/.ollama/pollama.yaml)")
-def serve(arguments: tuple[str, ...], config: str) -> None:
+@flags.switch("--multi-gpu", help="Run replicas of a model on several devices", default=None)
+def serve(arguments: tuple[str, ...], config: str, *, multi_gpu: bool | None) -> None:
     """Serve until SIGINT or SIGTERM."""
     from pollama import server  # noqa: PLC0415  (help needs none of it)
 
-    server.serve(Config.load(file=Path(config) if config else None))
+    overrides = {} if multi_gpu is None else {"multi_gpu": multi_gpu}
+    server.serve(Config.load(file=Path(config) if config else None, overrides=overrides))
