@@ -24,6 +24,8 @@ P = ParamSpec("P")
 Result = TypeVar("Result")
 
 _CHUNK: Final = 1 << 20
+_WRITE_BYTES: Final = 4 << 20
+"""Bytes that are gathered before a thread is troubled with them."""
 _HASH_CHUNK: Final = 32 << 20
 _SAVED_BYTES: Final = 32 << 20
 """Bytes of a part after which its state is written down, so that a crash loses no more."""
@@ -103,17 +105,27 @@ class BlobDownload:
             self._files.save(part)
 
     async def _receive(self, response: aiohttp.ClientResponse, part: Part, descriptor: int) -> None:
-        saved = part.completed
         await _skip_to(response, part.position)
-        while part.completed < part.size:
-            data = await response.content.read(min(_CHUNK, part.size - part.completed))
-            if not data:
-                raise TransientError("unexpected EOF")
-            await _whole(_write, descriptor, data, part.position)
-            part.completed += len(data)
-            if part.completed - saved >= _SAVED_BYTES:
-                self._files.save(part)
-                saved = part.completed
+        pending = bytearray()
+        try:
+            while part.completed + len(pending) < part.size:
+                data = await response.content.read(min(_CHUNK, part.size - part.completed - len(pending)))
+                if not data:
+                    raise TransientError("unexpected EOF")
+                pending += data
+                if len(pending) >= _WRITE_BYTES:
+                    pending = await self._keep(part, pending, descriptor)
+        finally:
+            await self._keep(part, pending, descriptor)
+
+    async def _keep(self, part: Part, data: bytearray, descriptor: int) -> bytearray:
+        """Write bytes that have arrived, remember that now and then, and return the empty buffer for the next."""
+        before = part.completed
+        await _whole(_write, descriptor, data, part.position)
+        part.completed += len(data)
+        if part.completed // _SAVED_BYTES > before // _SAVED_BYTES:
+            self._files.save(part)
+        return bytearray()
 
     async def _verify(self, descriptor: int) -> None:
         """Compare the digest; bytes that are not the right ones are removed."""
@@ -208,11 +220,11 @@ async def _skip_to(response: aiohttp.ClientResponse, position: int) -> None:
         missing -= len(data)
 
 
-def _write(descriptor: int, data: bytes, offset: int) -> None:
-    with store_errors("blob cannot be written"):
-        while data:
-            written = os.pwrite(descriptor, data, offset)
-            data, offset = data[written:], offset + written
+def _write(descriptor: int, data: bytearray, offset: int) -> None:
+    with store_errors("blob cannot be written"), memoryview(data) as view:
+        written = 0
+        while written < len(view):
+            written += os.pwrite(descriptor, view[written:], offset + written)
 
 
 async def _digest(descriptor: int) -> str:
