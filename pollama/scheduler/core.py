@@ -280,7 +280,7 @@ class Core:
     def _extend(self, lead: Replica, waiting: int) -> bool:
         """Load replicas like ``lead`` for ``waiting`` tickets, or survey for them; tell whether that is under way."""
         under_way = False
-        while wants_another(self._group(lead), waiting, self._policy, len(self._memory.devices)):
+        while wants_another(self._group(lead), waiting, self._policy, self._memory.devices):
             plan = self._plan_another(lead)
             if plan is None or self._pauses.get(lead.target, 0) > self._now:
                 break

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pollama.scheduler.placement import Refusal, place
 from pollama.scheduler.policy import Policy
 from pollama.scheduler.residency import Memory
-from pollama.scheduler.scaling import is_as_good, plan_another, spaces_without
+from pollama.scheduler.scaling import is_as_good, most_replicas, plan_another, spaces_without
 from pollama.scheduler.state import Replica, model_key
 from pollama.types.model import Model
 from pollama.types.options import Options
@@ -24,7 +24,7 @@ def preview(model: Model, options: Options, memory: Memory, replicas: Iterable[R
     fits = isinstance(beside, Plan) and is_as_good(beside, ideal)
     plans = [beside if isinstance(beside, Plan) and fits else ideal]
     neighbours = others if fits else []
-    while len(plans) < (policy.replicas or len(memory.devices)):
+    while len(plans) < most_replicas(plans[0], policy, memory.devices):
         spaces = spaces_without(memory.spaces([*neighbours, *plans]), plans)
         another = plan_another(model, options, plans[0], spaces, policy)
         if another is None:

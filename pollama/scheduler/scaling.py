@@ -38,13 +38,19 @@ def _strength(replica: Replica, cores: Mapping[str, int]) -> int:
     return max(1, sum(cores.get(device, 1) for device in holding_devices(replica.plan)))
 
 
-def wants_another(group: Sequence[Replica], waiting: int, policy: Policy, devices: int) -> bool:
+def most_replicas(plan: Plan, policy: Policy, devices: Iterable[Device]) -> int:
+    """Return how many replicas a model loaded by ``plan`` may have: as chosen, or one per device of its sort."""
+    on_gpu = plan.gpu_layers > 0
+    return policy.replicas or sum(1 for device in devices if device.is_gpu == on_gpu)
+
+
+def wants_another(group: Sequence[Replica], waiting: int, policy: Policy, devices: Iterable[Device]) -> bool:
     """Tell whether a model with the replicas ``group`` shall have one more.
 
     Requests wait that the replicas under way have no sequences for, or with ``early_replicas`` each is in use and there
     was a request since the last one was added.
     """
-    if len(group) >= (policy.replicas or devices):
+    if len(group) >= most_replicas(group[0].plan, policy, devices):
         return False
     under_way = sum(replica.plan.sequences for replica in group if replica.state == "loading")
     return waiting > under_way or (policy.early_replicas and _is_busy(group))
