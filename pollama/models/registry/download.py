@@ -106,26 +106,27 @@ class BlobDownload:
 
     async def _receive(self, response: aiohttp.ClientResponse, part: Part, descriptor: int) -> None:
         await _skip_to(response, part.position)
-        pending = bytearray()
+        pending: list[bytes] = []
+        missing = part.size - part.completed
         try:
-            while part.completed + len(pending) < part.size:
-                data = await response.content.read(min(_CHUNK, part.size - part.completed - len(pending)))
+            while missing:
+                data = (await response.content.readany())[:missing]
                 if not data:
                     raise TransientError("unexpected EOF")
-                pending += data
-                if len(pending) >= _WRITE_BYTES:
+                pending.append(data)
+                missing -= len(data)
+                if sum(map(len, pending)) >= _WRITE_BYTES:
                     pending = await self._keep(part, pending, descriptor)
         finally:
             await self._keep(part, pending, descriptor)
 
-    async def _keep(self, part: Part, data: bytearray, descriptor: int) -> bytearray:
-        """Write bytes that have arrived, remember that now and then, and return the empty buffer for the next."""
+    async def _keep(self, part: Part, pieces: list[bytes], descriptor: int) -> list[bytes]:
+        """Write what has arrived, remember that now and then, and return an empty list for what comes next."""
         before = part.completed
-        await _whole(_write, descriptor, data, part.position)
-        part.completed += len(data)
+        part.completed += await _whole(_write, descriptor, pieces, part.position)
         if part.completed // _SAVED_BYTES > before // _SAVED_BYTES:
             self._files.save(part)
-        return bytearray()
+        return []
 
     async def _verify(self, descriptor: int) -> None:
         """Compare the digest; bytes that are not the right ones are removed."""
@@ -220,11 +221,16 @@ async def _skip_to(response: aiohttp.ClientResponse, position: int) -> None:
         missing -= len(data)
 
 
-def _write(descriptor: int, data: bytearray, offset: int) -> None:
-    with store_errors("blob cannot be written"), memoryview(data) as view:
-        written = 0
-        while written < len(view):
-            written += os.pwrite(descriptor, view[written:], offset + written)
+def _write(descriptor: int, pieces: list[bytes], offset: int) -> int:
+    """Write ``pieces`` one after the other from ``offset`` on and return how many bytes they have."""
+    start = offset
+    with store_errors("blob cannot be written"):
+        for piece in pieces:
+            rest = memoryview(piece)
+            while rest:
+                written = os.pwrite(descriptor, rest, offset)
+                rest, offset = rest[written:], offset + written
+    return offset - start
 
 
 async def _digest(descriptor: int) -> str:
