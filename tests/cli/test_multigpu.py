@@ -50,7 +50,7 @@ def test_one_device_has_no_links(cli: Cli, script: Script) -> None:
 def test_a_plan_is_a_table_of_shares(cli: Cli, script: Script) -> None:
     replica = {"shares": [SHARE], "context_length": 4096, "sequences": 4}
     planned = {"possible": True, "fits_now": False, "replicas": [replica, replica]}
-    script.on("GET /api/multigpu/plan?model=org%2Fa%3Ab", planned)
+    script.on("GET /api/multigpu/plan", planned)
     assert cli("plan", "org/a:b").out == (
         "REPLICA    DEVICE     LAYERS    WEIGHTS    KV CACHE    COMPUTE    CONTEXT    SEQUENCES \n"
         "1          cpu:0-1    9         1 KB       2 KB        3 KB       4096       4            \n"
@@ -58,9 +58,10 @@ def test_a_plan_is_a_table_of_shares(cli: Cli, script: Script) -> None:
         "\n"
         "Other models have to leave first.\n"
     )
+    assert script.requests[-1].path.startswith("/api/multigpu/plan?model=org%2Fa%3Ab")
 
 
 def test_a_refusal_is_an_error(cli: Cli, script: Script) -> None:
-    script.on("GET /api/multigpu/plan?model=big", {"possible": False, "reason": "model requires more memory"})
+    script.on("GET /api/multigpu/plan", {"possible": False, "reason": "model requires more memory"})
     outcome = cli("plan", "big")
     assert (outcome.status, outcome.out, outcome.err) == (1, "", "Error: model requires more memory\n")
