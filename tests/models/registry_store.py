@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import NamedTuple
 
@@ -39,6 +40,7 @@ async def make_store(folder: Path, *, stall: float = 30.0) -> Store:
 
     async def sleep(seconds: float) -> None:
         slept.append(seconds)
+        await asyncio.sleep(0)
 
     access = RegistryAccess(key=folder / "id_ed25519", pace=Pace(stall=stall, sleep=sleep))
     library = ModelLibrary(folder / "models", PlainInspector(), access=access)

@@ -236,6 +236,7 @@ async def test_a_missing_blob(registry: Registry, store: Store) -> None:
     with pytest.raises(PollamaError, match=r"^file does not exist$"):
         await store.pull(registry.name())
     assert store.slept == []
+    assert store.files == set()
 
 
 async def test_a_download_that_was_stopped_goes_on_where_it_was(registry: Registry, store: Store) -> None:
@@ -277,6 +278,13 @@ async def test_states_that_cannot_be_used_are_thrown_away(registry: Registry, st
     assert store.blob(WEIGHTS).read_bytes() == WEIGHTS
 
 
+async def test_states_without_their_bytes_are_thrown_away(registry: Registry, store: Store) -> None:
+    registry.add("me/m", (media.MODEL, WEIGHTS))
+    store.blob(WEIGHTS, "-partial-0").write_text('{"N":0,"Offset":0,"Size":10240,"Completed":10240}')
+    await store.pull(registry.name())
+    assert store.blob(WEIGHTS).read_bytes() == WEIGHTS
+
+
 async def test_pulls_of_one_model_share_a_download(registry: Registry, store: Store) -> None:
     registry.add("me/m", (media.MODEL, WEIGHTS))
     registry.gate = asyncio.Event()
@@ -289,6 +297,14 @@ async def test_pulls_of_one_model_share_a_download(registry: Registry, store: St
     registry.gate.set()
     assert (await second)[-1].status == "success"
     assert sum("Range" in seen.headers for seen in registry.seen if WEIGHTS_PATH in seen.path) == 1
+
+
+async def test_servers_that_share_a_store_download_once(registry: Registry, tmp_path: Path) -> None:
+    registry.add("me/m", (media.MODEL, WEIGHTS))
+    stores = [await make_store(tmp_path / "home") for _ in range(2)]
+    await asyncio.gather(*(store.pull(registry.name()) for store in stores))
+    assert sum("Range" in seen.headers for seen in registry.seen if WEIGHTS_PATH in seen.path) == 1
+    assert stores[0].files == {stores[0].blob(data).name for data in (WEIGHTS, b"{}")}
 
 
 async def test_a_download_stops_when_nobody_waits_for_it(registry: Registry, store: Store) -> None:

@@ -27,6 +27,7 @@ _CHUNK: Final = 1 << 20
 _WRITE_BYTES: Final = 4 << 20
 """Bytes that are gathered before a thread is troubled with them."""
 _HASH_CHUNK: Final = 32 << 20
+_LOCK_SECONDS: Final = 1.0
 _SAVED_BYTES: Final = 32 << 20
 """Bytes of a part after which its state is written down, so that a crash loses no more."""
 
@@ -55,25 +56,34 @@ class BlobDownload:
         Raises RegistryError, and StoreError when the bytes cannot be written.
         """
         with store_errors(f"blob {self._path} cannot be downloaded"):
-            await self._prepare(client, url)
-            descriptor = await asyncio.to_thread(self._files.open, self.total)
+            descriptor = await self._open(client)
             try:
-                await self._fetch_all(client, url, descriptor)
-                await self._verify(descriptor)
-                await _whole(publish, self._files.data, descriptor, self._path)
+                if not self._store.touch(self.digest):  # nor has another process downloaded it meanwhile
+                    await self._complete(client, url, descriptor)
             finally:
+                if not self._parts:  # nothing has come, or another process was faster
+                    self._files.remove()
                 os.close(descriptor)
-            await asyncio.to_thread(self._files.forget)
 
-    async def _prepare(self, client: RegistryClient, url: str) -> None:
-        """Find out which parts there are, from the files of an earlier attempt or from the registry."""
+    async def _open(self, client: RegistryClient) -> int:
+        """Open the unfinished file; wait while another process downloads the same blob."""
         self._store.folder.mkdir(parents=True, exist_ok=True)
+        while (descriptor := self._files.open()) is None:
+            await client.pace.sleep(_LOCK_SECONDS)
+        return descriptor
+
+    async def _complete(self, client: RegistryClient, url: str, descriptor: int) -> None:
         self._parts = await asyncio.to_thread(self._files.load)
         if not self._parts:
             self.total = await retried(client.pace, lambda: _size(client, url, self.total))
             self._parts = divide(self.total)
             await asyncio.to_thread(self._files.begin, self._parts)
         self.total = sum(part.size for part in self._parts)
+        os.ftruncate(descriptor, self.total)
+        await self._fetch_all(client, url, descriptor)
+        await self._verify(descriptor)
+        await _whole(publish, self._files.data, descriptor, self._path)
+        await asyncio.to_thread(self._files.forget)
 
     async def _fetch_all(self, client: RegistryClient, url: str, descriptor: int) -> None:
         streams = asyncio.Semaphore(MAX_PARALLEL)

@@ -6,6 +6,7 @@ files are those of Ollama: what one program has begun, the other goes on with.
 
 from __future__ import annotations
 
+import fcntl
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -57,7 +58,8 @@ class PartialFiles:
         except (msgspec.DecodeError, UnicodeDecodeError):
             return []
         parts.sort(key=lambda part: part.number)
-        return parts if self.data.exists() and _fit_together(parts) else []
+        whole = bool(parts) and self.data.exists() and self.data.stat().st_size == parts[-1].end
+        return parts if whole and _fit_together(parts) else []
 
     def save(self, part: Part) -> None:
         """Write down how far a part has come."""
@@ -71,15 +73,21 @@ class PartialFiles:
 
     def begin(self, parts: list[Part]) -> None:
         """Start afresh with ``parts``."""
-        self.remove()
+        self.forget()
         for part in parts:
             self.save(part)
 
-    def open(self, total: int) -> int:
-        """Open the file of ``total`` bytes for writing and return its descriptor."""
+    def open(self) -> int | None:
+        """Open the file of the bytes for this process alone and return its descriptor; None when another has it."""
         descriptor = os.open(self.data, os.O_RDWR | os.O_CREAT, 0o644)
-        os.ftruncate(descriptor, total)
-        return descriptor
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.path.samestat(os.fstat(descriptor), self.data.stat()):
+                return descriptor
+        except (BlockingIOError, FileNotFoundError):
+            pass  # it is in use, or was finished between the two calls
+        os.close(descriptor)
+        return None
 
     def forget(self) -> None:
         """Remove the state of all parts, but not the bytes."""
