@@ -73,7 +73,7 @@ class BlobDownload:
         return descriptor
 
     async def _complete(self, client: RegistryClient, url: str, descriptor: int) -> None:
-        self._parts = await asyncio.to_thread(self._files.load)
+        self._parts = self._files.load()
         if not self._parts:
             self.total = await retried(client.pace, lambda: _size(client, url, self.total))
             self._parts = divide(self.total)
