@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pollama.runners.llamacpp.stops import StopMatcher
-from pollama.runners.llamacpp.text import TextWriter, TokenScore
+from pollama.runners.llamacpp.text import TextWriter, TokenScore, Written
 from tests.engine.conftest import OpenEngine
 from tests.engine.support import answer, greedy, spec_of
 
@@ -79,7 +79,25 @@ def test_half_a_character_at_the_end_is_dropped() -> None:
     writer = TextWriter([b"a", b"\xf0\x9f"].__getitem__, [])
     assert writer.write(0).delta is not None
     assert writer.write(1).delta is None
-    assert writer.finish() is None
+    assert writer.finish() == Written()
+
+
+def test_whole_characters_before_half_a_character_at_the_end_are_delivered() -> None:
+    writer = TextWriter([b" done\xe2"].__getitem__, [])
+    assert writer.write(0) == Written()
+    rest = writer.finish().delta
+    assert rest is not None
+    assert (rest.text, rest.tokens) == (" done", [0])
+
+
+def test_a_stop_string_before_half_a_character_at_the_end_is_found() -> None:
+    writer = TextWriter([b" so", b" done\xe2"].__getitem__, ["done"])
+    assert writer.write(0).delta is not None
+    assert writer.write(1) == Written()
+    rest = writer.finish()
+    assert rest.stopped_by == "done"
+    assert rest.delta is not None
+    assert rest.delta.text == " "
 
 
 @given(st.text("ab😀", min_size=1), st.integers(0, 30), st.lists(st.text("ab", min_size=1, max_size=4), max_size=2))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from pollama.runners.llamacpp.sequences import PromptUse, TokenEvent
-from pollama.runners.llamacpp.text import TextWriter
+from pollama.runners.llamacpp.text import TextWriter, Written
 from pollama.types.generation import Delta, Finished, FinishReason, GenerateJob
 
 Sink = Callable[[Delta | Finished | Exception], None]
@@ -42,10 +42,7 @@ class Stream:
             self._finish("stop", event.at, stopped_by)
             return event.reason is not None
         if event.reason is not None:
-            rest = self._writer.broken_off() if event.reason == "aborted" else self._writer.finish()
-            if rest is not None:
-                self._sink(rest)
-            self._finish(event.reason, event.at)
+            self._end(event.reason, event.at)
         return True
 
     def failed(self, error: Exception) -> None:
@@ -64,6 +61,12 @@ class Stream:
         if written.delta is not None:
             self._sink(written.delta)
         return written.stopped_by
+
+    def _end(self, reason: FinishReason, at: float) -> None:
+        rest = Written(self._writer.broken_off()) if reason == "aborted" else self._writer.finish()
+        if rest.delta is not None:
+            self._sink(rest.delta)
+        self._finish("stop" if rest.stopped_by else reason, at, rest.stopped_by)
 
     def _finish(self, reason: FinishReason, at: float, stopped_by: str = "") -> None:
         self.closed = True

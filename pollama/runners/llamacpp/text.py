@@ -6,7 +6,7 @@ import codecs
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from pollama.runners.llamacpp.stops import StopMatcher
+from pollama.runners.llamacpp.stops import Cut, StopMatcher
 from pollama.types.generation import Delta, Logprob
 
 
@@ -48,13 +48,16 @@ class TextWriter:
         self._undecoded += self._decoder.decode(self._piece(token))
         if self._decoder.getstate()[0]:
             return Written()
-        text, self._undecoded = self._undecoded, ""
-        cut = self._stops.push(text)
+        cut = self._push()
         if cut is None:
             return Written()
         if cut.stopped_by and not cut.text:
             return Written(stopped_by=cut.stopped_by)
         return Written(self._delta(cut.text, score), cut.stopped_by)
+
+    def _push(self) -> Cut | None:
+        text, self._undecoded = self._undecoded, ""
+        return self._stops.push(text)
 
     def resume(self, tokens: Sequence[int]) -> None:
         """Go on behind ``tokens`` of an earlier run: what of their text was not final yet is still to come."""
@@ -66,10 +69,10 @@ class TextWriter:
         """Return the tokens whose text is held back, without it, so that a later run can go on behind them."""
         return self._delta("", None) if self._tokens else None
 
-    def finish(self) -> Delta | None:
-        """Return the text that was held back for a stop string that did not come; half a character is dropped."""
-        text = self._stops.flush()
-        return self._delta(text, None) if text else None
+    def finish(self) -> Written:
+        """Return what was held back for the rest of a character or of a stop string; half a character is dropped."""
+        cut = self._push() or Cut(self._stops.flush())
+        return Written(self._delta(cut.text, None) if cut.text else None, cut.stopped_by)
 
     def _delta(self, text: str, score: TokenScore | None) -> Delta:
         tokens, self._tokens = self._tokens, []
