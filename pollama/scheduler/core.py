@@ -262,7 +262,7 @@ class Core:
         self._round.kept.append(plan)
         for replica in leaving:
             if replica.is_idle:
-                self._unload(replica, "another model needs its place")
+                self._unload(replica, "a request needs its place, for another model or with other options")
             else:
                 self._round.claimed.append(replica)
 

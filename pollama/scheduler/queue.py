@@ -40,9 +40,21 @@ class FairQueue:
     def serve(self, ticket: Ticket) -> None:
         """Remove a ticket whose turn has come."""
         self._turn = max(self._turn, ticket.turn)
-        self.drop(ticket.id)
+        self._order.remove(ticket)
         self._last_turns = {client: turn for client, turn in self._last_turns.items() if turn >= self._turn}
 
     def drop(self, ticket: int) -> None:
-        """Remove a ticket that gave up or was refused; unknown ones are ignored."""
-        self._order = [waiting for waiting in self._order if waiting.id != ticket]
+        """Remove a ticket that gave up or was refused; unknown ones are ignored.
+
+        Its client gets the turn back: who asked in vain is not to wait behind those who did not ask.
+        """
+        dropped = next((waiting for waiting in self._order if waiting.id == ticket), None)
+        if dropped is None:
+            return
+        self._order.remove(dropped)
+        client = dropped.request.client
+        turns = [waiting.turn for waiting in self._order if waiting.request.client == client]
+        if turns:
+            self._last_turns[client] = max(turns)
+        else:
+            self._last_turns.pop(client, None)

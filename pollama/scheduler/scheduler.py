@@ -14,7 +14,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from pollama.clock import Clock
-from pollama.errors import LoadError
+from pollama.errors import LoadError, RunnerDiedError
 from pollama.scheduler import events
 from pollama.scheduler.core import Core
 from pollama.scheduler.events import Command, Event
@@ -54,7 +54,7 @@ class ModelScheduler:
         self._devices = devices
         self._clock = clock
         self._tickets = itertools.count(1)
-        self._waiters: dict[int, asyncio.Future[Runner]] = {}
+        self._waiters: dict[int, asyncio.Future[int]] = {}
         self._runners: dict[int, Runner] = {}
         self._lives: dict[int, asyncio.Task[Event]] = {}
         self._tasks: set[asyncio.Task[Event]] = set()
@@ -77,17 +77,43 @@ class ModelScheduler:
     @asynccontextmanager
     async def acquire(self, request: LeaseRequest) -> AsyncIterator[Lease]:
         """Wait for a replica and hold it. Raises QueueFullError, PlacementError, LoadError or CanceledError."""
-        ticket = next(self._tickets)
         begun = self._clock.monotonic()
-        granted: asyncio.Future[Runner] = asyncio.get_running_loop().create_future()
-        self._waiters[ticket] = granted
+        ticket, replica = await self._granted(request)
         try:
-            self._feed(events.Wanted(ticket, request))
-            runner = await granted
-            yield ReplicaLease(runner, self._clock.monotonic() - begun)
+            yield ReplicaLease(self._runners[replica], self._clock.monotonic() - begun)
+        except RunnerDiedError:
+            self._bury(replica)
+            raise
         finally:
-            self._waiters.pop(ticket, None)
             self._feed(events.Left(ticket))
+
+    async def _granted(self, request: LeaseRequest) -> tuple[int, int]:
+        """Return a ticket and its replica. One that died between the grant and now is waited for anew."""
+        while True:
+            ticket = next(self._tickets)
+            granted: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+            self._waiters[ticket] = granted
+            try:
+                self._feed(events.Wanted(ticket, request))
+                replica = await granted
+            except BaseException:
+                self._forget(ticket)
+                raise
+            if replica in self._runners:
+                del self._waiters[ticket]
+                return ticket, replica
+            self._forget(ticket)
+
+    def _forget(self, ticket: int) -> None:
+        del self._waiters[ticket]
+        self._feed(events.Left(ticket))
+
+    def _bury(self, replica: int) -> None:
+        """Take a dead replica out of the core's hands at once, before anybody else is sent to it."""
+        self._feed(events.ReplicaExited(replica))
+        life = self._lives.get(replica)
+        if life is not None:
+            life.cancel()
 
     async def unload(self, model: Model) -> None:
         """Let a model's replicas expire now: idle ones leave at once, busy ones when they are done."""
@@ -130,7 +156,7 @@ class ModelScheduler:
             case events.Grant(ticket, replica):
                 waiter = self._waiters[ticket]
                 if not waiter.done():
-                    waiter.set_result(self._runners[replica])
+                    waiter.set_result(replica)
             case events.Refuse(ticket, error):
                 waiter = self._waiters[ticket]
                 if not waiter.done():
@@ -178,10 +204,11 @@ class ModelScheduler:
         try:
             self._feed(events.Loaded(replica, runner.info))
             _log.warning("replica %d has ended: %s", replica, await runner.wait_closed())
+            self._feed(events.ReplicaExited(replica))
         finally:
             del self._runners[replica]
             await runner.close()
-        return events.ReplicaExited(replica)
+        return events.Unloaded(replica)
 
     async def _survey(self) -> Event:
         try:

@@ -48,3 +48,23 @@ def test_ticket_that_left_is_gone() -> None:
     assert order(queue) == [2]
     assert len(queue) == 1
     assert queue.newest() == 2
+
+
+def test_requests_in_vain_cost_no_turns() -> None:
+    queue = FairQueue()
+    for ticket in range(1, 301):
+        queue.push(ticket, wish(MODEL, client="polite"))
+        queue.drop(ticket)
+    queue.push(400, wish(MODEL, client="crowd"))
+    queue.push(401, wish(MODEL, client="crowd"))
+    queue.push(402, wish(MODEL, client="polite"))
+    assert order(queue) == [400, 402, 401]
+
+
+def test_a_dropped_ticket_moves_no_other_one_of_its_client() -> None:
+    queue = FairQueue()
+    for ticket in (1, 2, 3):
+        queue.push(ticket, wish(MODEL, client="one"))
+    queue.drop(2)
+    queue.push(4, wish(MODEL, client="one"))
+    assert order(queue) == [1, 3, 4]

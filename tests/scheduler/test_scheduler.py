@@ -9,7 +9,7 @@ from contextlib import AsyncExitStack
 import pytest
 
 from pollama.clock import ManualClock
-from pollama.errors import CanceledError, LoadError, PlacementError, QueueFullError
+from pollama.errors import CanceledError, LoadError, PlacementError, QueueFullError, RunnerDiedError
 from pollama.scheduler.policy import Policy
 from pollama.scheduler.scheduler import ModelScheduler
 from pollama.types.devices import Device
@@ -31,6 +31,10 @@ class Bench:
 
     async def _read(self) -> Sequence[Device]:
         return self.devices
+
+    def waiting_room(self) -> int:
+        """Return how many requests fill a replica of model A that nobody uses yet."""
+        return TIGHT.num_parallel or TIGHT.max_sequences
 
     async def hold(self, request: LeaseRequest, release: asyncio.Event) -> FakeRunner:
         async with self.scheduler.acquire(request) as lease:
@@ -176,6 +180,51 @@ async def test_release_after_the_runner_died_is_harmless(bench: Bench) -> None:
         await settle()
     async with bench.scheduler.acquire(wish(A)) as lease:
         assert lease.runner is bench.launcher.runners[1]
+
+
+async def test_a_death_that_a_request_notices_first_sends_nobody_else_there(bench: Bench) -> None:
+    """The request sees its broken stream before the scheduler sees the dead process, whose end takes a while."""
+    closing = asyncio.Event()
+    noticed = asyncio.Event()
+    holder = asyncio.create_task(_notice_death(bench, noticed))
+    await settle()
+    _delay_close(bench.launcher.runners[0], closing)
+    others = [asyncio.create_task(bench.use(wish(A))) for _ in range(bench.waiting_room())]
+    await settle()
+    noticed.set()
+    with pytest.raises(RunnerDiedError):
+        await holder
+    closing.set()
+    leases = await asyncio.gather(*others)
+    assert all(lease.runner is bench.launcher.runners[1] for lease in leases)
+
+
+async def _notice_death(bench: Bench, noticed: asyncio.Event) -> None:
+    async with bench.scheduler.acquire(wish(A)):
+        await noticed.wait()
+        raise RunnerDiedError("signal 9")
+
+
+def _delay_close(runner: FakeRunner, until: asyncio.Event) -> None:
+    close = runner.close
+
+    async def delayed() -> None:
+        await until.wait()
+        await close()
+
+    runner.close = delayed  # type: ignore[method-assign]
+
+
+async def test_waiters_survive_a_death_while_they_wait(bench: Bench) -> None:
+    release = asyncio.Event()
+    holders = [asyncio.create_task(bench.hold(wish(A), release)) for _ in range(bench.waiting_room())]
+    await settle()
+    waiter = asyncio.create_task(bench.use(wish(A)))
+    await settle()
+    bench.launcher.runners[0].die("signal 9")
+    release.set()
+    assert (await waiter).runner is bench.launcher.runners[1]
+    await asyncio.gather(*holders)
 
 
 async def test_keep_alive_zero_unloads_after_use(bench: Bench) -> None:
