@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import ctypes
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 from pollama.errors import GenerationError
+from pollama.runners.llamacpp.embed import Embedder
 from pollama.types.generation import EmbedJob
 from tests.engine.conftest import OpenEngine, RandomModel
 from tests.engine.reference import llama
@@ -68,6 +71,28 @@ async def test_a_generating_model_embeds_with_the_mean_while_it_generates(
         expected = reference(probe_model, tokens, llama.LLAMA_POOLING_TYPE_MEAN)
         np.testing.assert_allclose(vector, expected, atol=2e-2)
     assert (await answer(engine, greedy("please count"))).tokens == before.tokens
+
+
+async def test_texts_are_generated_between_the_passes_of_embeddings(
+    probe_model: Path, open_engine: OpenEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = open_engine(spec_of(probe_model, batch=64))
+    real, passes = Embedder.vectors, []
+
+    def vectors(embedder: Embedder, group: Sequence[Sequence[int]]) -> list[list[float]]:
+        passes.append((engine.status().steps, sum(map(len, group))))
+        return real(embedder, group)
+
+    monkeypatch.setattr(Embedder, "vectors", vectors)
+    delivered: asyncio.Queue[object] = asyncio.Queue()
+    ticket = engine.submit(greedy("please spin", -1), delivered.put_nowait)
+    await delivered.get()
+    inputs = [list(range(10, 40)) for _ in range(4)]
+    await asyncio.gather(*(engine.embed(EmbedJob(inputs=inputs)) for _ in range(4)))
+    engine.cancel(ticket)
+    steps = [step for step, _ in passes]
+    assert [tokens for _, tokens in passes] == [60] * 8
+    assert len(set(steps)) == len(steps)
 
 
 async def test_many_inputs_are_divided_into_passes(embedding_model: Path, open_engine: OpenEngine) -> None:

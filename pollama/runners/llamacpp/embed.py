@@ -16,11 +16,18 @@ _MOST_INPUTS: Final = 64
 
 
 class Embedder:
-    """Makes raw vectors. ``longest`` is the number of tokens that one input can have; a pass has as many in all."""
+    """Makes raw vectors. ``longest`` is the number of tokens that one input can have.
 
-    def __init__(self, model: Model, *, longest: int, threads: int, flash_attention: bool | None = None) -> None:
+    Inputs share a pass of at most ``shared_pass`` tokens, so that a pass stays short for what runs beside it; a longer
+    input has one to itself.
+    """
+
+    def __init__(
+        self, model: Model, *, longest: int, shared_pass: int, threads: int, flash_attention: bool | None = None
+    ) -> None:
         """Allocate the context. Raises NativeError."""
         self._model = model
+        self._shared_pass = shared_pass
         self._longest = min(longest, model.trained_context or longest)
         named = model.metadata(f"{model.architecture}.pooling_type") is not None
         settings = ContextSettings(
@@ -45,7 +52,7 @@ class Embedder:
         group: list[list[int]] = []
         for tokens in inputs:
             self._check(tokens)
-            full = sum(map(len, group)) + len(tokens) > self._longest
+            full = sum(map(len, group)) + len(tokens) > self._shared_pass
             if group and (full or len(group) == _MOST_INPUTS):
                 yield group
                 group = []

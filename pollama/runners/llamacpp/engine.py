@@ -16,6 +16,7 @@ from typing import Any, Literal, TypeVar
 
 from pollama.errors import GenerationError, PollamaError
 from pollama.native.errors import NativeError
+from pollama.runners.llamacpp.aside import SideWork
 from pollama.runners.llamacpp.embed import Embedder
 from pollama.runners.llamacpp.load import Loaded, layout_of, load, make_embedder
 from pollama.runners.llamacpp.loop import Exported, Loop
@@ -65,6 +66,7 @@ class Engine:
         self._preparing = concurrent.futures.ThreadPoolExecutor(1, "prepare")
         self._encoding = concurrent.futures.ThreadPoolExecutor(1, "media")  # slow: text must not wait behind images
         self._commands: queue.SimpleQueue[Command | None] = queue.SimpleQueue()
+        self._aside = SideWork()
         self._numbers = itertools.count(1)
         self._streams: dict[int, Stream] = {}
         self._calls: set[concurrent.futures.Future[Any]] = set()
@@ -138,19 +140,30 @@ class Engine:
             raise GenerationError(str(error), 400) from error
 
     async def embed(self, job: EmbedJob) -> list[list[float]]:
-        """Return the raw vector of each input. Raises GenerationError."""
+        """Return the raw vector of each input; running sequences go on between the passes. Raises GenerationError."""
         vectors: list[list[float]] = []
-        for group in await self._on_engine_thread(lambda: list(self._embedder_now().groups(job.inputs))):
-            vectors += await self._on_engine_thread(functools.partial(self._embedder_now().vectors, group))
+        for group in await self._beside_steps(lambda: list(self._embedder_now().groups(job.inputs))):
+            vectors += await self._beside_steps(functools.partial(self._embedder_now().vectors, group))
         return vectors
 
     async def _on_engine_thread(self, work: Callable[[], T]) -> T:
-        """Run ``work`` between two steps; running sequences go on in between."""
-        done: concurrent.futures.Future[T] = concurrent.futures.Future()
-        self._calls.add(done)
-        done.add_done_callback(self._calls.discard)
+        """Run ``work`` before the next step."""
+        done: concurrent.futures.Future[T] = self._call()
         self._commands.put(lambda: _carry_out(work, done))
         return await asyncio.wrap_future(done)
+
+    async def _beside_steps(self, work: Callable[[], T]) -> T:
+        """Run ``work``, which may take long, when the steps leave time for it."""
+        done: concurrent.futures.Future[T] = self._call()
+        self._commands.put(lambda: self._aside.add(lambda: _carry_out(work, done)))
+        return await asyncio.wrap_future(done)
+
+    def _call(self) -> concurrent.futures.Future[Any]:
+        """Return the future of a call to the engine thread, which ends when the engine is closed."""
+        done: concurrent.futures.Future[Any] = concurrent.futures.Future()
+        self._calls.add(done)
+        done.add_done_callback(self._calls.discard)
+        return done
 
     async def export_state(self, ticket: Ticket) -> SequenceState:
         """Return the memory of a running sequence as it is between two steps; the sequence goes on.
@@ -227,17 +240,29 @@ class Engine:
             try:
                 if not self._serve_commands():
                     return
-                self._deliver_soon(self._loop.step() if self._loop else ())
+                self._compute()
             except Exception as error:
                 logger.exception("the engine loop failed")
                 self._error = str(error) or type(error).__name__
                 self._fail_all(GenerationError(f"the engine failed: {self._error}"))
 
+    def _compute(self) -> None:
+        """Do a step, and what there is to do beside it."""
+        if self._loop is None or not self._stepping:
+            self._aside.next()
+            return
+        self._deliver_soon(self._loop.step())
+        self._aside.after_step()
+
+    @property
+    def _stepping(self) -> bool:
+        return self._error == "" and self._loop is not None and not self._loop.idle
+
     def _serve_commands(self) -> bool:
         """Carry out what was asked for; wait when there is nothing to compute. False: the engine is to end."""
         while True:
             try:
-                command = self._commands.get(block=self._error != "" or self._loop is None or self._loop.idle)
+                command = self._commands.get(block=not self._stepping and not self._aside)
             except queue.Empty:
                 return True
             if command is None:

@@ -95,7 +95,13 @@ def make_embedder(spec: LoadSpec, model: Model, adapters: Sequence[Any]) -> Embe
     """Return an embedder over ``model``. Raises NativeError."""
     longest = spec.plan.batch if spec.pooling else min(window_of(spec), max(spec.plan.batch, _EMBED_BATCH))
     with LOG.capture():
-        embedder = Embedder(model, longest=longest, threads=threads_of(spec), flash_attention=spec.flash_attention)
+        embedder = Embedder(
+            model,
+            longest=longest,
+            shared_pass=spec.plan.batch,
+            threads=threads_of(spec),
+            flash_attention=spec.flash_attention,
+        )
         embedder.context.apply_adapters(adapters)
     return embedder
 
