@@ -25,6 +25,7 @@ from pollama.discover.devices import DeviceReader
 from pollama.discover.numa import machine_links
 from pollama.errors import ListenError
 from pollama.inference import Inference
+from pollama.models.bundled import Bundled
 from pollama.models.library import ModelLibrary
 from pollama.models.registry.client import RegistryAccess
 from pollama.prompts.inspector import PromptInspector
@@ -38,8 +39,10 @@ _log = logging.getLogger(__name__)
 
 _BACKLOG: Final = 1024
 
-BUNDLED: Final = {"demo:latest": Path(__file__).parent / "demo" / "demo.gguf"}
-"""Weights inside the package, by the short name that a pull asks for."""
+BUNDLED: Final = {
+    "demo:latest": Bundled(Path(__file__).parent / "demo" / "demo.gguf", {"temperature": 0, "num_predict": 512})
+}
+"""Models inside the package, by the short name that a pull asks for. So small a model is at its best when greedy."""
 
 
 def serve(config: Config) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pollama.errors import BadRequestError, InvalidNameError, ModelNotFoundError, StoreError, WeightsError
 from pollama.models import blobs, manifest, names, stored
-from pollama.models.bundled import pull_bundled
+from pollama.models.bundled import Bundled, pull_bundled
 from pollama.models.cache import ModelCache
 from pollama.models.create import Creation
 from pollama.models.describe import describe, details, listing
@@ -37,10 +37,10 @@ class ModelLibrary:
         self,
         root: Path,
         inspector: Inspector,
-        bundled: Mapping[str, Path] | None = None,
+        bundled: Mapping[str, Bundled] | None = None,
         access: RegistryAccess | None = None,
     ) -> None:
-        """``bundled`` are the weights that come with pollama, by short name.
+        """``bundled`` are the models that come with pollama, by short name.
 
         ``access`` is how registries are spoken to: by default directly, with a key beside the store.
         """
@@ -128,9 +128,9 @@ class ModelLibrary:
     async def pull(self, name: str, *, insecure: bool = False) -> AsyncGenerator[Progress, None]:
         """Fetch a model, from the package if it is bundled, else from its registry. See ``Library.pull``."""
         wanted, _ = names.stored_name(name)
-        weights = self._bundled.get(wanted.short)
-        if weights is not None:
-            steps = pull_bundled(wanted, weights, self._folder.blobs, self.create)
+        model = self._bundled.get(wanted.short.lower())
+        if model is not None:
+            steps = pull_bundled(wanted, model, self._folder.blobs, self.create)
         else:
             steps = self._puller.run(wanted, _registry(wanted, insecure), prune=self._prune)
         async with aclosing(steps):
