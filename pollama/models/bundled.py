@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Final
 
 from pollama.models.blobs import BlobStore, Stored
-from pollama.models.names import ModelName
 from pollama.types.events import Progress
 from pollama.types.json import Json
 from pollama.types.library import CreateRequest
@@ -27,9 +26,7 @@ class Bundled:
     parameters: Mapping[str, Json] = field(default_factory=dict)
 
 
-async def pull_bundled(
-    name: ModelName, model: Bundled, blobs: BlobStore, create: Create
-) -> AsyncGenerator[Progress, None]:
+async def pull_bundled(name: str, model: Bundled, blobs: BlobStore, create: Create) -> AsyncGenerator[Progress, None]:
     """Put a bundled model into the store, with the progress of a pull. Raises StoreError when it cannot be written."""
     yield Progress(status="pulling manifest")
     blob = await asyncio.to_thread(_store, model.weights, blobs)
@@ -37,7 +34,7 @@ async def pull_bundled(
     yield Progress(status=status, digest=blob.digest, total=blob.size, completed=blob.size)
     yield Progress(status="verifying sha256 digest")
     files = {model.weights.name: blob.digest}
-    async for _ in create(CreateRequest(model=str(name), files=files, parameters=dict(model.parameters))):
+    async for _ in create(CreateRequest(model=name, files=files, parameters=dict(model.parameters))):
         pass
     yield Progress(status="writing manifest")
     yield Progress(status="success")

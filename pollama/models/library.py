@@ -128,9 +128,10 @@ class ModelLibrary:
     async def pull(self, name: str, *, insecure: bool = False) -> AsyncGenerator[Progress, None]:
         """Fetch a model, from the package if it is bundled, else from its registry. See ``Library.pull``."""
         wanted, _ = names.stored_name(name)
-        model = self._bundled.get(wanted.short.lower())
+        short = wanted.short.lower()
+        model = self._bundled.get(short)
         if model is not None:
-            steps = pull_bundled(wanted, model, self._folder.blobs, self.create)
+            steps = pull_bundled(short, model, self._folder.blobs, self.create)
         else:
             steps = self._puller.run(wanted, _registry(wanted, insecure), prune=self._prune)
         async with aclosing(steps):
