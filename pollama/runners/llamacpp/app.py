@@ -5,6 +5,7 @@ It answers from the moment the process runs: while the model loads only ``/statu
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol, TypeVar
@@ -39,11 +40,11 @@ class Engine(Protocol):
         ...
 
     def tokenize(self, text: str, *, add_special: bool, parse_special: bool) -> list[int]:
-        """Return token ids."""
+        """Return token ids; safe from any thread."""
         ...
 
     def detokenize(self, tokens: list[int]) -> str:
-        """Return the text of token ids."""
+        """Return the text of token ids; safe from any thread."""
         ...
 
     async def embed(self, job: EmbedJob) -> list[list[float]]:
@@ -93,6 +94,8 @@ def build_app(state: RunnerState) -> web.Application:
 
 
 class _Handlers:
+    """What the routes answer. Tokens are counted on threads: a long text must not hold up the streams."""
+
     def __init__(self, state: RunnerState) -> None:
         self._state = state
 
@@ -104,17 +107,18 @@ class _Handlers:
 
     async def tokenize(self, request: web.Request) -> web.Response:
         body = await _body(request, TokenizeBody)
-        tokens = self._state.engine.tokenize(body.text, add_special=body.add_special, parse_special=body.parse_special)
+        tokens = await asyncio.to_thread(
+            self._state.engine.tokenize, body.text, add_special=body.add_special, parse_special=body.parse_special
+        )
         return _json(TokensBody(tokens))
 
     async def count_tokens(self, request: web.Request) -> web.Response:
         texts = (await _body(request, TextsBody)).texts
-        tokenize = self._state.engine.tokenize
-        return _json(CountsBody([len(tokenize(text, add_special=False, parse_special=True)) for text in texts]))
+        return _json(CountsBody(await asyncio.to_thread(_token_counts, self._state.engine, texts)))
 
     async def detokenize(self, request: web.Request) -> web.Response:
         body = await _body(request, TokensBody)
-        return _json(TextBody(self._state.engine.detokenize(body.tokens)))
+        return _json(TextBody(await asyncio.to_thread(self._state.engine.detokenize, body.tokens)))
 
     async def embed(self, request: web.Request) -> web.Response:
         job = await _body(request, EmbedJob)
@@ -130,6 +134,10 @@ class _Handlers:
             return await _stream(request, backlog)
         finally:
             engine.cancel(ticket)
+
+
+def _token_counts(engine: Engine, texts: list[str]) -> list[int]:
+    return [len(engine.tokenize(text, add_special=False, parse_special=True)) for text in texts]
 
 
 async def _stream(request: web.Request, backlog: Backlog) -> web.StreamResponse:
