@@ -10,7 +10,7 @@ import hashlib
 import os
 import weakref
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,8 +82,11 @@ class Projector:
             mtmd.mtmd_free(self.pointer)
             self.pointer = None
 
-    def prompt(self, texts: Sequence[str], media: Sequence[bytes]) -> MediaPrompt:
-        """Return the prompt of ``texts`` with a medium between each two, encoded. Raises NativeError."""
+    def prompt(self, texts: Sequence[str], media: Sequence[bytes], proceed: Callable[[], None]) -> MediaPrompt:
+        """Return the prompt of ``texts`` with a medium between each two, encoded. Raises NativeError.
+
+        ``proceed`` is called before every medium and ends the work by raising.
+        """
         tokens: list[int] = []
         chunks: dict[int, MediaChunk] = {}
         seen: Counter[bytes] = Counter()
@@ -92,6 +95,7 @@ class Projector:
                 if mtmd.mtmd_input_chunk_get_type(part) == mtmd.MTMD_INPUT_CHUNK_TYPE_TEXT:
                     tokens += _text_tokens(part)
                 else:
+                    proceed()
                     content = mtmd.mtmd_input_chunk_get_id(part) or b""
                     chunk = self._encoded(part, _placeholder(content, seen[content]))
                     seen[content] += 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -103,10 +103,14 @@ class HandLoop:
         self.vocabulary = vocabulary
         self._tickets = 0
 
+    def prepare(self, job: GenerateJob, proceed: Callable[[], None] = lambda: None) -> Sequence:
+        """Return the sequence of a job."""
+        self._tickets += 1
+        return self._preparer.sequence(self._tickets, job, proceed)
+
     def add(self, job: GenerateJob) -> Sequence:
         """Queue a job."""
-        self._tickets += 1
-        sequence = self._preparer.sequence(self._tickets, job)
+        sequence = self.prepare(job)
         self.loop.add(sequence)
         return sequence
 

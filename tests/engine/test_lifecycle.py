@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from pollama.errors import GenerationError, LoadError, PromptTooLongError, WeightsError
+from pollama.native.vocabulary import Vocabulary
 from pollama.runners.llamacpp.engine import Engine
 from pollama.types.generation import Delta, EmbedJob, Finished, GenerateJob
 from pollama.types.options import Options
@@ -88,6 +90,27 @@ async def test_an_empty_prompt_is_answered_with_nothing(probe_model: Path, open_
     engine = open_engine(spec_of(probe_model))
     got = await answer(engine, GenerateJob(tokens=[], sampling=GREEDY))
     assert (got.deltas, got.end.reason, got.end.generated_tokens) == ([], "stop", 0)
+
+
+async def test_what_was_cancelled_is_not_prepared(
+    probe_model: Path, open_engine: OpenEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = open_engine(spec_of(probe_model))
+    real, tokenized, cancelled = Vocabulary.tokenize, [], threading.Event()
+
+    def tokenize(vocabulary: Vocabulary, text: str, **how: bool) -> list[int]:
+        tokenized.append(text)
+        assert cancelled.wait(30)
+        return real(vocabulary, text, **how)
+
+    monkeypatch.setattr(Vocabulary, "tokenize", tokenize)
+    first, second = (asyncio.Queue[Delta | Finished | Exception]() for _ in range(2))
+    engine.submit(greedy("first", 0), first.put_nowait)
+    engine.cancel(engine.submit(greedy("second"), second.put_nowait))
+    cancelled.set()
+    ends = [await first.get(), await second.get()]
+    assert [end.reason for end in ends if isinstance(end, Finished)] == ["length", "aborted"]
+    assert tokenized == ["first"]
 
 
 async def test_no_tokens_wanted(probe_model: Path, open_engine: OpenEngine) -> None:

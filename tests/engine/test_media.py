@@ -10,6 +10,7 @@ import llama_cpp.mtmd_cpp as typed_mtmd
 import pytest
 
 from pollama.errors import GenerationError, LoadError, PromptTooLongError
+from pollama.native.media import MediaChunk, Projector
 from pollama.runners.llamacpp.engine import Engine
 from pollama.types.generation import GenerateJob
 from tests.engine.conftest import OpenEngine, OpenLoop, RandomModel
@@ -130,3 +131,24 @@ def test_a_damaged_projector_is_named(probe_model: Path, tmp_path: Path) -> None
     projector.write_bytes(b"GGUF but not really")
     with pytest.raises(LoadError, match=r"projector broken\.gguf: "):
         Engine.load(spec_of(probe_model, projectors=(projector,)), lambda share: None)
+
+
+def test_images_of_a_cancelled_request_are_not_encoded(
+    seeing_model: tuple[Path, Path], open_loop: OpenLoop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, projector = seeing_model
+    hand = open_loop(spec_of(model, projectors=(projector,)))
+    real, encoded = Projector._encoded, []
+
+    def encode(self: Projector, part: Any, placeholder: int) -> MediaChunk:
+        encoded.append(placeholder)
+        return real(self, part, placeholder)
+
+    def proceed() -> None:
+        if encoded:
+            raise InterruptedError
+
+    monkeypatch.setattr(Projector, "_encoded", encode)
+    with pytest.raises(InterruptedError):
+        hand.prepare(describe(RED, GREEN), proceed)
+    assert len(encoded) == 1

@@ -32,6 +32,10 @@ T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
 
+class _UnwantedError(Exception):
+    """A job was cancelled before it ran."""
+
+
 @dataclass(frozen=True, slots=True)
 class Ticket:
     """A submitted job."""
@@ -224,7 +228,9 @@ class Engine:
         try:
             if self._loop is None:
                 raise GenerationError("this model only makes embeddings", 400)
-            sequence = self._preparer.sequence(ticket.number, job)
+            sequence = self._preparer.sequence(ticket.number, job, functools.partial(self._require_wanted, ticket))
+        except _UnwantedError:
+            self._deliver_soon([_ended(ticket.number, "aborted")])
         except (PollamaError, NativeError) as error:
             self._deliver_soon([_failure(ticket, error)])
         except Exception as error:
@@ -232,6 +238,11 @@ class Engine:
             self._deliver_soon([_failure(ticket, error)])
         else:
             self._commands.put(lambda: self._add(sequence))
+
+    def _require_wanted(self, ticket: Ticket) -> None:
+        stream = self._streams.get(ticket.number)
+        if stream is None or stream.cancelled:
+            raise _UnwantedError
 
     # -- the engine thread --------------------------------------------------------------------------
 
@@ -278,7 +289,7 @@ class Engine:
         if stream is None or stream.cancelled or not sequence.tokens or self._loop is None:
             sequence.chooser.close()
             reason: FinishReason = "stop" if stream is not None and not stream.cancelled else "aborted"
-            return TokenEvent(ticket=sequence.ticket, token=None, at=time.monotonic(), reason=reason)
+            return _ended(sequence.ticket, reason)
         self._loop.add(sequence)
         return None
 
@@ -314,6 +325,11 @@ def _loop(loaded: Loaded) -> Loop | None:
 def _failure(ticket: Ticket, error: Exception) -> FailureEvent:
     failure = error if isinstance(error, PollamaError) else GenerationError(str(error) or type(error).__name__)
     return FailureEvent(ticket=ticket.number, error=failure)
+
+
+def _ended(ticket: int, reason: FinishReason) -> TokenEvent:
+    """Return the end of a sequence that never ran."""
+    return TokenEvent(ticket=ticket, token=None, at=time.monotonic(), reason=reason)
 
 
 def _carry_out(work: Callable[[], T], done: concurrent.futures.Future[T]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 
 from pollama.errors import GenerationError, PromptTooLongError
 from pollama.native.errors import NativeError
@@ -27,9 +28,13 @@ class Preparer:
         self._context = context
         self._window = window
 
-    def sequence(self, ticket: int, job: GenerateJob) -> Sequence:
-        """Return a sequence that is ready to run. Raises PromptTooLongError, FormatError or GenerationError (400)."""
-        media = self._media_prompt(job) if job.media else MediaPrompt(self._prompt(job), {})
+    def sequence(self, ticket: int, job: GenerateJob, proceed: Callable[[], None] = lambda: None) -> Sequence:
+        """Return a sequence that is ready to run. Raises PromptTooLongError, FormatError or GenerationError (400).
+
+        ``proceed`` is called before every costly part and ends the work by raising.
+        """
+        proceed()
+        media = self._media_prompt(job, proceed) if job.media else MediaPrompt(self._prompt(job), {})
         prompt = self._checked_length(media.tokens)
         rule = ShiftRule(self._window, job.keep, len(prompt), self._vocabulary.adds_bos)
         return Sequence(
@@ -77,14 +82,14 @@ class Preparer:
             raise PromptTooLongError(_overflow_body(len(tokens), self._window))
         return tokens
 
-    def _media_prompt(self, job: GenerateJob) -> MediaPrompt:
+    def _media_prompt(self, job: GenerateJob, proceed: Callable[[], None]) -> MediaPrompt:
         if self._projector is None:
             raise GenerationError("this model takes no images and no audio", 400)
         texts = job.prompt.split(job.media_marker) if job.media_marker else [job.prompt]
         if len(texts) != len(job.media) + 1:
             raise GenerationError(f"the prompt has {len(texts) - 1} places for {len(job.media)} images or audio", 400)
         try:
-            return self._projector.prompt(texts, job.media)
+            return self._projector.prompt(texts, job.media, proceed)
         except NativeError as error:
             raise GenerationError(str(error), 400) from error
 
