@@ -47,6 +47,34 @@ async def test_a_broken_off_job_goes_on_exactly(probe_model: Path, open_engine: 
         assert rest.end.prompt_tokens == whole.end.prompt_tokens
 
 
+@pytest.mark.parametrize(
+    ("first", "limit"),
+    [
+        (greedy("please spin", 12), 12),
+        (greedy("please spin", 12), 5),
+        (greedy("please count", stop=["ee four"]), 40),
+    ],
+    ids=["limit", "beyond the limit", "stop string"],
+)
+async def test_an_answer_that_was_delivered_whole_only_ends(
+    probe_model: Path, open_engine: OpenEngine, first: GenerateJob, limit: int
+) -> None:
+    engine = open_engine(spec_of(probe_model))
+    whole = await answer(engine, first)
+    rest = await answer(engine, replace(resumed(first, whole.deltas), max_tokens=limit))
+    assert rest.deltas == []
+    assert (rest.end.reason, rest.end.stopped_by) == (whole.end.reason, whole.end.stopped_by)
+    assert rest.end.generated_tokens == len(whole.tokens)
+    assert rest.end.prompt_tokens == whole.end.prompt_tokens
+
+
+async def test_a_produced_end_token_ends_the_answer(probe_model: Path, open_engine: OpenEngine) -> None:
+    engine = open_engine(spec_of(probe_model))
+    whole = await answer(engine, greedy("please count"))
+    rest = await answer(engine, greedy("please count", produced=[*whole.tokens, engine.info.eos]))
+    assert (rest.deltas, rest.end.reason) == ([], "stop")
+
+
 async def moved_out(engine: Engine, job: GenerateJob, count: int) -> tuple[SequenceState, list[Delta]]:
     """Run a job for ``count`` deltas and a little longer; return its memory and all that it delivered."""
     delivered: asyncio.Queue[Delta | Finished | Exception] = asyncio.Queue()

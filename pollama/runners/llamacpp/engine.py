@@ -21,7 +21,7 @@ from pollama.runners.llamacpp.embed import Embedder
 from pollama.runners.llamacpp.load import Loaded, layout_of, load, make_embedder
 from pollama.runners.llamacpp.loop import Exported, Loop
 from pollama.runners.llamacpp.prepare import Preparer
-from pollama.runners.llamacpp.sequences import Event, FailureEvent, TokenEvent
+from pollama.runners.llamacpp.sequences import Event, FailureEvent, PromptUse, TokenEvent
 from pollama.runners.llamacpp.sequences import Sequence as EngineSequence
 from pollama.runners.llamacpp.streams import Sink, Stream
 from pollama.types.generation import EmbedJob, FinishReason, GenerateJob, RunnerInfo, RunnerStatus, SequenceState
@@ -286,10 +286,10 @@ class Engine:
         stream = self._streams.get(sequence.ticket)
         if self._error:
             return FailureEvent(ticket=sequence.ticket, error=GenerationError(f"the engine failed: {self._error}"))
-        if stream is None or stream.cancelled or not sequence.tokens or self._loop is None:
+        reason: FinishReason | None = "aborted" if stream is None or stream.cancelled else stream.complete
+        if reason is not None or not sequence.tokens or self._loop is None:
             sequence.chooser.close()
-            reason: FinishReason = "stop" if stream is not None and not stream.cancelled else "aborted"
-            return _ended(sequence.ticket, reason)
+            return _ended(sequence.ticket, reason or "stop", sequence.prompt_length)
         self._loop.add(sequence)
         return None
 
@@ -327,9 +327,10 @@ def _failure(ticket: Ticket, error: Exception) -> FailureEvent:
     return FailureEvent(ticket=ticket.number, error=failure)
 
 
-def _ended(ticket: int, reason: FinishReason) -> TokenEvent:
+def _ended(ticket: int, reason: FinishReason, prompt_length: int = 0) -> TokenEvent:
     """Return the end of a sequence that never ran."""
-    return TokenEvent(ticket=ticket, token=None, at=time.monotonic(), reason=reason)
+    prompt = PromptUse(tokens=prompt_length, cached=0, seconds=0.0)
+    return TokenEvent(ticket=ticket, token=None, at=time.monotonic(), reason=reason, prompt=prompt)
 
 
 def _carry_out(work: Callable[[], T], done: concurrent.futures.Future[T]) -> None:

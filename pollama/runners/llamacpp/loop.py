@@ -252,7 +252,7 @@ class Loop:
     def _reason(self, sequence: Sequence, token: int) -> FinishReason | None:
         if self._vocabulary.ends(token):
             return "stop"
-        if sequence.generated == sequence.limits.max_tokens:
+        if 0 <= sequence.limits.max_tokens <= sequence.generated:
             return "length"
         full = len(sequence.running_slot.tokens) + 1 >= self._window
         return "length" if full and not sequence.limits.shift else None

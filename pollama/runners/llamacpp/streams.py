@@ -15,6 +15,7 @@ Sink = Callable[[Delta | Finished | Exception], None]
 class Stream:
     """Delivers one job. ``closed``: it got Finished or an error, what comes later is ignored.
 
+    ``complete`` is why a job that goes on has nothing left to do: an earlier run delivered all of its answer.
     ``piece`` gives the bytes of a token, ``ends`` tells whether it ends an answer.
     """
 
@@ -23,8 +24,9 @@ class Stream:
     ) -> None:
         self._sink = sink
         self._writer = TextWriter(piece, job.stop)
-        self._writer.resume(job.produced)
+        self._resumed_stop = self._writer.resume(job.produced)
         self._ends = ends
+        self.complete = self._complete(job)
         self._prompt = PromptUse(tokens=0, cached=0, seconds=0.0)
         self._first_at = 0.0
         self._generated = len(job.produced)
@@ -62,7 +64,15 @@ class Stream:
             self._sink(written.delta)
         return written.stopped_by
 
+    def _complete(self, job: GenerateJob) -> FinishReason | None:
+        if self._resumed_stop or any(map(self._ends, job.produced[-1:])):
+            return "stop"
+        return "length" if job.produced and 0 <= job.max_tokens <= len(job.produced) else None
+
     def _end(self, reason: FinishReason, at: float) -> None:
+        if self.complete is not None:
+            self._finish(reason, at, self._resumed_stop)
+            return
         rest = Written(self._writer.broken_off()) if reason == "aborted" else self._writer.finish()
         if rest.delta is not None:
             self._sink(rest.delta)

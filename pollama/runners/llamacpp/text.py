@@ -59,11 +59,14 @@ class TextWriter:
         text, self._undecoded = self._undecoded, ""
         return self._stops.push(text)
 
-    def resume(self, tokens: Sequence[int]) -> None:
-        """Go on behind ``tokens`` of an earlier run: what of their text was not final yet is still to come."""
-        for token in tokens:
-            self.write(token)
+    def resume(self, tokens: Sequence[int]) -> str:
+        """Go on behind ``tokens`` of an earlier run: what of their text was not final yet is still to come.
+
+        Returns the stop string that they completed, if they did.
+        """
+        completed = [written.stopped_by for written in map(self.write, tokens) if written.stopped_by]
         self._tokens = []
+        return completed[0] if completed else ""
 
     def broken_off(self) -> Delta | None:
         """Return the tokens whose text is held back, without it, so that a later run can go on behind them."""
