@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,7 +23,8 @@ def rename_old_blobs(folder: StoreFolder) -> None:
     """Give blobs that are named with a colon, as early versions did, today's name."""
     with store_errors(f"blobs below {folder.blobs.folder} cannot be renamed"):
         for path in list(folder.blobs.folder.rglob("sha256:*")):
-            path.replace(path.with_name(path.name.replace("sha256:", "sha256-", 1)))
+            with contextlib.suppress(FileNotFoundError):  # another process was faster
+                path.replace(path.with_name(path.name.replace("sha256:", "sha256-", 1)))
 
 
 def prune(folder: StoreFolder, now: float) -> None:
@@ -45,15 +47,15 @@ def _references(folder: StoreFolder) -> Iterator[str]:
     for name, path in folder.entries():
         if name is None:
             raise StoreError(f"bad manifest name: {path}")
-        for digest in manifest.read(path).manifest.digests():
-            yield _file_name(digest)
+        with contextlib.suppress(FileNotFoundError):  # removed since it was listed
+            yield from map(_file_name, manifest.read(path).manifest.digests())
 
 
 def _remove_unused(folder: StoreFolder, used: set[str], before: float) -> None:
     blobs = list(_files(folder.blobs.folder))
     logger.info("total blobs: %d", len(blobs))
-    unused = [path for path in blobs if path.name not in used and path.stat().st_mtime <= before]
-    abandoned = [path for path in folder.leftovers() if path.stat().st_mtime <= before]
+    unused = [path for path in blobs if path.name not in used and _is_older(path, before)]
+    abandoned = [path for path in folder.leftovers() if _is_older(path, before)]
     for path in (*unused, *abandoned):
         with store_errors(f"{path} cannot be removed"):
             path.unlink(missing_ok=True)
@@ -68,6 +70,14 @@ def _drop_empty_folders(folder: StoreFolder) -> None:
 
 def _files(folder: Path) -> Iterator[Path]:
     return (path for path in folder.iterdir() if not path.is_dir())
+
+
+def _is_older(path: Path, moment: float) -> bool:
+    """Return whether a file is at least as old as ``moment``; one that is gone since it was listed is not."""
+    try:
+        return path.stat().st_mtime <= moment
+    except FileNotFoundError:
+        return False
 
 
 def _is_blob(folder: StoreFolder, path: Path) -> bool:

@@ -6,9 +6,13 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
+from pollama.models.folder import StoreFolder
 from pollama.models.library import ModelLibrary
+from pollama.models.names import ModelName
+from pollama.models.prune import prune
 from tests.models.fixtures import PlainInspector, digest_of, import_gguf
 
 HOUR = 3600
@@ -122,3 +126,29 @@ async def test_processes_share_a_store(library: ModelLibrary, root: Path, weight
     expected = {digest, digest_of(b"last"), *(digest_of(f"m{number}".encode()) for number in range(3))}
     assert {digest.replace(":", "-") for digest in expected} <= {path.name for path in (root / "blobs").iterdir()}
     assert not list((root / "manifests").glob(".*"))
+
+
+class Vanishing(StoreFolder):
+    """A store in which every manifest is removed by another process as soon as it has been listed."""
+
+    def entries(self) -> Iterator[tuple[ModelName | None, Path]]:
+        for name, path in super().entries():
+            path.unlink()
+            yield name, path
+
+
+async def test_manifests_that_vanish_do_not_stop_the_prune(library: ModelLibrary, root: Path, weights: Path) -> None:
+    await import_gguf(library, weights)
+    path = old_blob(root, UNUSED)
+    prune(Vanishing(root), time.time())
+    assert not path.exists()
+
+
+def test_files_that_vanish_do_not_stop_the_prune(root: Path) -> None:
+    folder = StoreFolder(root)
+    folder.prepare()
+    path = old_blob(root, UNUSED)
+    for gone in (root / "blobs" / ("sha256-" + "c" * 64), root / "manifests/.new-gone"):
+        gone.symlink_to("nowhere")  # listed, but not there when it is looked at
+    prune(folder, time.time())
+    assert not path.exists()
