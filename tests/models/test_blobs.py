@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
 from pollama.errors import BadRequestError, DigestMismatchError
 from pollama.models.blobs import BlobStore
+from pollama.models.blobs import upload as begin_upload
 from pollama.models.library import ModelLibrary
 from tests.models.fixtures import digest_of, upload
 
@@ -120,6 +122,39 @@ async def test_a_cancelled_upload_leaves_nothing(library: ModelLibrary, root: Pa
     with pytest.raises(asyncio.CancelledError):
         await task
     assert blobs(root) == []
+
+
+class HeldStore(BlobStore):
+    """A store in which commits wait for ``released``."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.reached = threading.Event()
+        self.released = threading.Event()
+
+    def touch(self, digest: str) -> bool:
+        self.reached.set()
+        assert self.released.wait(60)
+        return super().touch(digest)
+
+
+async def test_a_commit_goes_to_its_end_before_its_file_is_closed(tmp_path: Path) -> None:
+    store = HeldStore(tmp_path / "blobs")
+
+    async def send() -> None:
+        async with begin_upload(store, digest_of(b"x")) as blob:
+            await blob.write(b"x")
+            await blob.commit()
+
+    task = asyncio.create_task(send())
+    assert await asyncio.to_thread(store.reached.wait, 60)
+    for _ in range(10):  # each time the task gets to where it handles the cancellation
+        task.cancel()
+        await asyncio.sleep(0)
+    store.released.set()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert blobs(tmp_path) == [digest_of(b"x").replace(":", "-")]
 
 
 async def test_the_same_blob_at_the_same_time(library: ModelLibrary, root: Path) -> None:
