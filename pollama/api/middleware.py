@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 _METHOD_ORDER: Final = (hdrs.METH_HEAD, hdrs.METH_GET, hdrs.METH_POST, hdrs.METH_DELETE)
 _PATH_SAFE: Final = "/$&+,:;=@"
 _EXTRA_HEADERS: Final = web.RequestKey("extra_headers", CIMultiDict[str])
+_STARTED: Final = web.RequestKey("started", web.StreamResponse)
 
 
 @web.middleware
@@ -59,7 +60,8 @@ async def _has_slash_too_many(request: web.Request) -> bool:
 
 
 def _redirect(request: web.Request, path: str, status: int, reason: str) -> web.Response:
-    query = f"?{request.query_string}" if request.query_string else ""
+    raw = request.rel_url.raw_query_string  # an escaped line break must not become one in the header
+    query = f"?{raw}" if raw else ""
     target = quote(path, safe=_PATH_SAFE) + query
     headers = {"Location": target}
     if request.method in (hdrs.METH_GET, hdrs.METH_HEAD):
@@ -112,11 +114,21 @@ async def answer_failures(request: web.Request, handler: Handler) -> web.StreamR
         return _plain(404, "404 page not found")
     except Exception:
         log.exception("%s %s failed", request.method, request.path)
+        if _STARTED in request:
+            return _cut_off(request)
         return web.Response(status=500)
+
+
+def _cut_off(request: web.Request) -> web.StreamResponse:
+    """Return the answer that was begun, behind a closed connection: a second one inside it would be taken for data."""
+    if request.transport is not None:
+        request.transport.close()
+    return request[_STARTED]
 
 
 async def finish_headers(request: web.Request, response: web.StreamResponse) -> None:
     """Add what the middlewares decided, and take away what Go's server does not send."""
+    request[_STARTED] = response
     if _EXTRA_HEADERS in request:
         response.headers.extend(request[_EXTRA_HEADERS])
     response.headers.popall(hdrs.SERVER, None)

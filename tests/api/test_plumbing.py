@@ -8,6 +8,7 @@ import pytest
 
 from pollama.api.hosts import judge_host
 from pollama.api.origins import OriginPolicy
+from pollama.types.events import Piece
 from tests.api.conftest import Api
 
 
@@ -51,6 +52,7 @@ async def test_head_on_a_get_route_is_405(api: Api) -> None:
     [
         ("GET", "/api/tags/", 301, "/api/tags"),
         ("GET", "/api/tags/?x=1&y", 301, "/api/tags?x=1&y"),
+        ("GET", "/api/tags/?a=%0D%0AX:1", 301, "/api/tags?a=%0D%0AX:1"),
         ("HEAD", "/api/tags/", 307, "/api/tags"),
         ("POST", "/api/generate/", 307, "/api/generate"),
         ("GET", "/api//tags", 307, "/api/tags"),
@@ -154,6 +156,19 @@ async def test_a_defect_is_500_without_a_body(api: Api, caplog: pytest.LogCaptur
     answer = await api.post("/api/generate", {"model": "m", "prompt": "x"})
     assert (answer.status, answer.body) == (500, b"")
     assert "a defect" in caplog.text
+
+
+async def test_a_defect_under_way_cuts_the_answer_off(api: Api, caplog: pytest.LogCaptureFixture) -> None:
+    api.inference.events = [Piece(content="a"), ZeroDivisionError("a defect")]
+    reader, writer = await asyncio.open_connection("127.0.0.1", int(api.base.rpartition(":")[2]))
+    body = b'{"model":"m","prompt":"x"}'
+    writer.write(b"POST /api/generate HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+    answer = await reader.read()
+    assert (answer.count(b"HTTP/1.1"), answer.count(b'"response":"a"')) == (1, 1)
+    assert not answer.endswith(b"0\r\n\r\n")
+    assert "a defect" in caplog.text
+    writer.close()
+    await writer.wait_closed()
 
 
 async def test_what_is_not_http_is_refused_without_a_word(api: Api, caplog: pytest.LogCaptureFixture) -> None:
