@@ -131,6 +131,16 @@ async def test_memory_of_another_layout_is_refused(
     assert (await answer(first, greedy("please count"))).text.endswith("ten")
 
 
+async def test_memory_that_is_refused_costs_no_cached_prefix(probe_model: Path, open_engine: OpenEngine) -> None:
+    engine = open_engine(spec_of(probe_model))
+    for prompt in ("please count", "the river", "a mountain"):
+        await answer(engine, greedy(prompt, 4))
+    state, _ = await moved_out(engine, greedy("please spin", -1), 3)
+    cached = engine.status().cached_tokens
+    assert not await engine.import_state(replace(state, data=state.data[:-10]))
+    assert engine.status().cached_tokens == cached
+
+
 async def test_what_does_not_run_cannot_be_exported(probe_model: Path, open_engine: OpenEngine) -> None:
     with pytest.raises(GenerationError, match="does not run"):
         await open_engine(spec_of(probe_model)).export_state(Ticket(99))

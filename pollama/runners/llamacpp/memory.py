@@ -222,14 +222,14 @@ class KvMemory:
         return self.restore(slot, data, tokens, pure)
 
     def restore(self, slot: Slot, data: bytes, tokens: list[int], pure: int | None = None) -> bool:
-        """Fill an empty slot with exported memory that holds ``tokens``, giving up cached prefixes for room.
+        """Fill an empty slot with exported memory that holds ``tokens``, giving up cached prefixes while cells lack.
 
         False (memory of another kind, or no room at all) leaves it empty.
         """
         if slot.index in self._unsettled:
             return False
         while not self._context.import_sequence(slot.index, data):
-            if not self.evict_oldest():
+            if not self._lacks_cells(len(tokens)) or not self.evict_oldest():
                 return False
         if self._context.last_position(slot.index) != len(tokens) - 1:
             self._forget(slot)
@@ -237,6 +237,9 @@ class KvMemory:
         self.extend(slot, tokens)
         slot.pure = pure
         return True
+
+    def _lacks_cells(self, count: int) -> bool:
+        return self._shared and self._context.cells - self._ledger.used < count
 
     def close_gap(self) -> tuple[Slot, Slot] | None:
         """Without shared cells, move the highest running slot into a hole between running ones.
