@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -99,7 +100,7 @@ class CompletionPrompter:
     async def prompt(self, runner: Runner, context_length: int) -> Prompted:
         """Return the prompt, behind the text of ``context`` when the request carries one."""
         request = self._request
-        prompt = direct_prompt(self._model, request, self._think)
+        prompt = await asyncio.to_thread(direct_prompt, self._model, request, self._think)
         if prompt is None:
             conversation = completion_conversation(self._model, request, self._think, _special(runner))
             prompt = await _fitted(conversation, request.truncate, runner, context_length)
@@ -116,7 +117,7 @@ class CompletionPrompter:
 
 async def _fitted(conversation: Conversation, truncate: bool | None, runner: Runner, context_length: int) -> Prompt:
     if truncate is False:
-        return conversation.prompt()
+        return await asyncio.to_thread(conversation.prompt)
     return await fit_history(conversation, context_length, runner.count_tokens)
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 from pollama.prompts.render import Conversation, Prompt
@@ -22,7 +23,7 @@ async def fit_history(conversation: Conversation, context_length: int, count_tok
     tokens, so the length is searched for instead of dropping one message after the other. Raises as
     ``Conversation.prompt``.
     """
-    whole = conversation.prompt()
+    (whole,) = await _rendered(conversation, [0])
     last = len(conversation.messages) - 1
     if last <= 0:
         return whole
@@ -33,13 +34,23 @@ async def fit_history(conversation: Conversation, context_length: int, count_tok
     too_long, fitting = 0, last
     tried = _around(_estimate(conversation, context_length / tokens), too_long, fitting)
     while fitting - too_long > 1:
-        for dropped, count in zip(tried, await counter.count(map(conversation.prompt, tried)), strict=True):
+        for dropped, count in zip(tried, await counter.count(await _rendered(conversation, tried)), strict=True):
             if count <= context_length:
                 fitting = dropped
                 break
             too_long = dropped
         tried = _spread(too_long, fitting)
-    return conversation.prompt(fitting)
+    (prompt,) = await _rendered(conversation, [fitting])
+    return prompt
+
+
+async def _rendered(conversation: Conversation, dropped: Sequence[int]) -> list[Prompt]:
+    """Return the prompts without the oldest messages.
+
+    Always in a thread: even a short conversation can have a template that takes a second, and other requests go on
+    meanwhile. The way there and back takes far less time than one token.
+    """
+    return await asyncio.to_thread(lambda: [conversation.prompt(count) for count in dropped])
 
 
 class _Counter:
@@ -49,8 +60,7 @@ class _Counter:
         self._per_medium = TOKENS_PER_MEDIUM if conversation.model.stored.projectors else 0
         self._count_tokens = count_tokens
 
-    async def count(self, prompts: Iterable[Prompt]) -> list[int]:
-        prompts = list(prompts)
+    async def count(self, prompts: Sequence[Prompt]) -> list[int]:
         counts = await self._count_tokens([prompt.text for prompt in prompts])
         return [count + self._per_medium * len(prompt.media) for prompt, count in zip(prompts, counts, strict=True)]
 

@@ -17,17 +17,18 @@ from tests.prompts.support import assistant, user
     "source",
     [
         "{{ range 999999999 }}{{ range 999999999 }}{{ end }}{{ end }}{{ .Messages }}",
+        "{{ range .Messages }}" + "{{ range $.Messages }}" * 4 + "{{ end }}" * 5,
         '{{ $x := "aaaaaaaa" }}{{ range 99 }}{{ $x = print $x $x }}{{ end }}{{ .Messages }}',
         '{{ define "a" }}{{ template "a" . }}{{ end }}{{ template "a" . }}{{ .Messages }}',
         "{{ " + "(" * 5000 + "1" + ")" * 5000 + " }}",
         "{{ if true }}" * 5000 + "{{ end }}" * 5000,
         "{{ range 99999 }}{{ range 99 }}" + "x" * 99 + "{{ end }}{{ end }}{{ .Messages }}",
     ],
-    ids=["steps", "doubling", "recursion", "parentheses", "nesting", "output"],
+    ids=["steps", "empty loops", "doubling", "recursion", "parentheses", "nesting", "output"],
 )
 def test_a_template_cannot_spend_without_end(source: str) -> None:
     with pytest.raises(TemplateError):
-        parse_template(source).render(TemplateValues(messages=[user("q")]))
+        parse_template(source).render(TemplateValues(messages=[user("q"), assistant("a")] * 20))
 
 
 def test_a_template_is_parsed_once() -> None:

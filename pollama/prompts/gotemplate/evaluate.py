@@ -31,7 +31,7 @@ from pollama.prompts.gotemplate.values import (
 from pollama.types.goquote import go_quote
 
 MAX_STEPS: Final = 500_000
-"""Nodes that one execution may visit: far above any real prompt."""
+"""Nodes that one execution may visit, and turns of its loops: far above any real prompt."""
 MAX_OUTPUT: Final = 64 * 2**20
 """Characters that one execution, or one value in it, may have."""
 MAX_DEPTH: Final = 60
@@ -153,6 +153,7 @@ class _State:
         ran = False
         for index, item in self._iterate(value, len(node.pipe.variables)):
             ran = True
+            self._spend_step()
             self._bind(node.pipe, index, item)
             try:
                 self._walk_block(item, node.body)
@@ -172,15 +173,10 @@ class _State:
         if isinstance(value, int) and not isinstance(value, bool):
             if variables > 1:
                 raise self._error(f"can't use {value} to iterate over more than one variable")
-            return ((INVALID, number) for number in self._count(value))
+            return ((INVALID, number) for number in range(value))
         if value is INVALID:
             return iter(())
         raise self._error(f"range can't iterate over {format_static(value, 'v')}")
-
-    def _count(self, limit: int) -> Iterator[int]:
-        for number in range(limit):
-            self._spend_step()
-            yield number
 
     def _bind(self, pipe: nodes.Pipe, index: Value, item: Value) -> None:
         """Give the loop's variables their values; a single variable takes the element."""
