@@ -22,13 +22,24 @@ async def tokens_of(text: str, runner: Runner, *, context_length: int, truncate:
     """
     plain = await runner.tokenize(text, add_special=False)
     limit = _limit(plain, runner.info, context_length)
-    if len(plain) > limit:
-        if not truncate:
-            raise BadRequestError("the input length exceeds the context length")
-        if limit <= 0:
-            raise BadRequestError("input after truncation exceeds maximum context length")
-        text = await runner.detokenize(plain[:limit])
-    return await runner.tokenize(text, add_special=True)
+    if len(plain) <= limit:
+        return await runner.tokenize(text, add_special=True)
+    if not truncate:
+        raise BadRequestError("the input length exceeds the context length")
+    return await _cut(plain, limit, runner, context_length)
+
+
+async def _cut(plain: Sequence[int], limit: int, runner: Runner, context_length: int) -> list[int]:
+    """Return the tokens of the text of the first ``limit`` tokens, or of fewer where those are too many.
+
+    A cut inside a character leaves U+FFFD, which can have more tokens than the bytes that it stands for.
+    """
+    while limit > 0:
+        tokens = await runner.tokenize(await runner.detokenize(plain[:limit]), add_special=True)
+        if len(tokens) <= context_length:
+            return tokens
+        limit -= (len(tokens) - context_length + 1) // 2  # less than all: U+FFFD goes with its last byte
+    raise BadRequestError("input after truncation exceeds maximum context length")
 
 
 def finished_vector(vector: Sequence[float], dimensions: int) -> list[float]:
