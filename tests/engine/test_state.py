@@ -141,6 +141,20 @@ async def test_memory_that_is_refused_costs_no_cached_prefix(probe_model: Path, 
     assert engine.status().cached_tokens == cached
 
 
+async def test_what_waits_without_memory_cannot_be_exported(probe_model: Path, open_engine: OpenEngine) -> None:
+    engine = open_engine(spec_of(probe_model, sequences=1))
+    first, second = (asyncio.Queue[Delta | Finished | Exception]() for _ in range(2))
+    running = engine.submit(greedy("please spin", -1), first.put_nowait)
+    await first.get()
+    waiting = engine.submit(greedy("please count"), second.put_nowait)
+    while not engine.status().waiting:
+        await first.get()
+    with pytest.raises(GenerationError, match="waits and has no memory"):
+        await engine.export_state(waiting)
+    engine.cancel(running)
+    assert isinstance(await second.get(), Delta)
+
+
 async def test_what_does_not_run_cannot_be_exported(probe_model: Path, open_engine: OpenEngine) -> None:
     with pytest.raises(GenerationError, match="does not run"):
         await open_engine(spec_of(probe_model)).export_state(Ticket(99))

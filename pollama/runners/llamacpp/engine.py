@@ -172,7 +172,7 @@ class Engine:
     async def export_state(self, ticket: Ticket) -> SequenceState:
         """Return the memory of a running sequence as it is between two steps; the sequence goes on.
 
-        Raises GenerationError (404) when it does not run.
+        Raises GenerationError (404) when it does not run, or waits and has no memory.
         """
         while True:
             exported = await self._on_engine_thread(lambda: self._exported(ticket))
@@ -184,7 +184,10 @@ class Engine:
     def _exported(self, ticket: Ticket) -> Exported | None:
         if self._loop is None or not self._loop.runs(ticket.number):
             raise GenerationError("this sequence does not run", 404)
-        return self._loop.export(ticket.number)
+        exported = self._loop.export(ticket.number)
+        if exported is None and not self._loop.holds_slot(ticket.number):
+            raise GenerationError("this sequence waits and has no memory yet", 404)
+        return exported
 
     async def import_state(self, state: SequenceState) -> bool:
         """Keep the memory of a sequence, so that a job with its tokens goes on without computing them.

@@ -88,13 +88,20 @@ class Loop:
         return None
 
     def export(self, ticket: int) -> Exported | None:
-        """Return the memory of a running sequence; None where that takes another step first."""
+        """Return the memory of a sequence; None where that takes another step first, or it waits and has none."""
         for sequence in self._running:
             if sequence.ticket == ticket:
                 slot = sequence.running_slot
                 data = self.memory.export(slot)
                 return None if data is None else Exported(list(slot.tokens), slot.pure, data)
+        for sequence in self._waiting:
+            if sequence.ticket == ticket and sequence.saved:
+                return Exported(sequence.tokens[:-1], sequence.pure, sequence.saved)
         return None
+
+    def holds_slot(self, ticket: int) -> bool:
+        """Tell whether a sequence runs, so that its memory can be had after a step."""
+        return any(sequence.ticket == ticket for sequence in self._running)
 
     def runs(self, ticket: int) -> bool:
         """Tell whether a sequence has not ended yet."""
