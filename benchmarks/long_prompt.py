@@ -1,7 +1,8 @@
 """Measures what a long prompt costs the streams beside it.
 
-python -m benchmarks.long_prompt MODEL.gguf [--streams N] [--prompt N] [--threads N] [--batch N]
+python -m benchmarks.long_prompt MODEL.gguf [--streams N] [--prompt N] [--threads N] [--batch N] [--say TEXT]
 
+The model has to go on for ever after TEXT, as tests/data/models/probe.gguf does after "please spin".
 Fifteen sequences produce while a long prompt is computed, once with shared KV cells and once with cells of their own
 for each. Prints how many steps the prompt took, the longest gap between two tokens of a running stream in steps and
 in milliseconds, and the median time of a step without the prompt.
@@ -49,7 +50,8 @@ def measure(model: Model, arguments: argparse.Namespace, *, shared: bool) -> Gap
     )
     loop = Loop(Context(model, settings), parallel=streams + 1, window=CONTEXT)
     preparer = Preparer(model.vocabulary, context=CONTEXT, window=CONTEXT)
-    running = [_add(loop, preparer, number, [10 + number] * 8) for number in range(streams)]
+    beginning = model.vocabulary.tokenize(arguments.say, add_special=True, parse_special=True)
+    running = [_add(loop, preparer, number, beginning) for number in range(streams)]
     while not all(sequence.generated for sequence in running):
         loop.step()
     usual = statistics.median(_timed(loop) for _ in range(16))
@@ -61,6 +63,8 @@ def _watch(loop: Loop, running: Sequenced[Sequence], prompt: Sequence, usual: fl
     counts = [sequence.generated for sequence in running]
     waits, longest_steps, longest, steps = [(0, 0.0)] * len(running), 0, 0.0, 0
     while not prompt.generated:
+        if loop.running + loop.waiting <= len(running):
+            raise SystemExit("a stream has ended: choose a model and a text after which it goes on for ever")
         seconds = _timed(loop)
         steps += 1
         waits = [(count + 1, time_ + seconds) for count, time_ in waits]
@@ -94,6 +98,7 @@ def main() -> None:
     parser.add_argument("--prompt", type=int, default=2000, help="tokens of the long prompt")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--batch", type=int, default=512)
+    parser.add_argument("--say", default="please spin", help="how the streams begin")
     arguments = parser.parse_args()
     model = Model(arguments.model, Placement(devices=[]), lambda share: None)
     print("| KV cells | steps of the prompt | longest gap, steps | longest gap, ms | usual step, ms |")
