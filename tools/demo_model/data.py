@@ -32,9 +32,9 @@ def draw_chat(w: Words, progress: float) -> Chat:
         return _long_chat(w)
     number = w.rng.choice((1, 1, 2, 3)) if progress > 0.05 else 1
     kind = w.rng.random()
-    if kind < 0.3:
+    if kind < 0.25:
         return Chat(_plain_system(w), [], _small_talk(w, number))
-    if kind < 0.6:
+    if kind < 0.48:
         return _fact_chat(w, number, most=1 + int(min(5.0, 20 * progress)))
     return _tool_chat(w, number, most=1 if progress < 0.08 else 3, easy=progress < 0.08)
 
@@ -55,7 +55,7 @@ def _small_talk(w: Words, number: int) -> list[Exchange]:
         elif draw < 0.14:
             chosen.append(talk.greet(w))
         elif draw < 0.42:
-            chosen.append(talk.count(w, 120 if w.chance(0.03) else 12))
+            chosen.append(talk.count(w, w.rng.choice((12, 12, 12, 30, 30, 100))))
         elif draw < 0.75:
             chosen.append(talk.repeat(w, high=30 if w.chance(0.03) else 8))
         elif draw < 0.92:
