@@ -63,7 +63,14 @@ class StoreFolder:
             if not self.manifests.exists():
                 return []
             next(self.manifests.iterdir(), None)
-            return sorted(path for path in self.manifests.glob("*/*/*/*") if path.is_file())
+            return sorted(path for folder in self.model_folders() for path in _entries(folder) if path.is_file())
+
+    def model_folders(self) -> list[Path]:
+        """Return the folders that hold tags: ``manifests/<host>/<namespace>/<model>``."""
+        folders = [self.manifests]
+        for _ in ("host", "namespace", "model"):
+            folders = [entry for folder in folders for entry in _entries(folder) if entry.is_dir()]
+        return folders
 
     def located(self, name: ModelName) -> ModelName:
         """Return ``name`` in the spelling of the store (case is ignored)."""
@@ -144,6 +151,14 @@ class StoreFolder:
             yield
         finally:
             os.close(descriptor)
+
+
+def _entries(folder: Path) -> list[Path]:
+    """Return what is in a folder; nothing where it is gone (another process cleans up too) or not ours to read."""
+    try:
+        return list(folder.iterdir())
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
+        return []
 
 
 def _replace(path: Path, data: bytes, scratch: Path) -> None:

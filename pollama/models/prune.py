@@ -63,7 +63,7 @@ def _remove_unused(folder: StoreFolder, used: set[str], before: float) -> None:
 
 
 def _drop_empty_folders(folder: StoreFolder) -> None:
-    for path in sorted(folder.manifests.glob("*/*/*"), reverse=True):
+    for path in sorted(folder.model_folders(), reverse=True):
         if path.is_dir():
             folder.drop_empty(path)
 
