@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from decimal import Decimal
 from typing import Final
 
 from pollama.prompts.gotemplate.values import (
@@ -23,6 +22,7 @@ from pollama.prompts.gotemplate.values import (
     type_name,
     unbox,
 )
+from pollama.types import gojson
 from pollama.types.goquote import go_quote
 
 _NIL: Final = "<nil>"
@@ -252,19 +252,8 @@ def _float_digits(value: float, letter: str, precision: int | None) -> str:
     if letter == "b":
         mantissa, exponent = math.frexp(value)
         return f"{int(mantissa * 2**53)}p{exponent - 53:+d}"
-    text = shortest(value) if precision is None else format(value, f".{max(precision, 1)}g")
+    text = gojson.printed(value) if precision is None else format(value, f".{max(precision, 1)}g")
     return text.upper() if letter == "G" else text
-
-
-def shortest(value: float) -> str:
-    """Return the fewest digits that identify a non-negative float, as ``%v`` writes them (``1e+06``, ``1e-05``)."""
-    number = Decimal(repr(value))
-    exponent = number.adjusted() if value else 0
-    if -4 <= exponent < 6:
-        return f"{number:f}".removesuffix(".0")
-    digits = "".join(map(str, number.as_tuple().digits)).rstrip("0")
-    fraction = f".{digits[1:]}" if len(digits) > 1 else ""
-    return f"{digits[0]}{fraction}e{exponent:+03d}"
 
 
 def _hexadecimal_float(value: float) -> str:
