@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from pollama.types.multigpu import Strategy
 from pollama.types.options import Options
 
 KvType = Literal["f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0", "iq4_nl"]
@@ -33,7 +34,7 @@ class Share:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """How one replica is loaded.
+    """How one replica is loaded; ``shares`` are in stage order.
 
     ``context_length`` is tokens per sequence, ``cells`` the KV cells in all: with ``shared_cells`` all sequences draw
     from them, otherwise each owns ``context_length``. ``tokens_per_second`` is the prediction (0 = none).
@@ -59,15 +60,42 @@ class Plan:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Alternative:
+    """A layout that was weighed: one plan per replica, and the predicted tokens/s of all of them together."""
+
+    strategy: Strategy
+    plans: tuple[Plan, ...]
+    tokens_per_second: float
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PlanPreview:
     """What would be done with a model: one plan per replica that it may have, or why it cannot be loaded.
 
-    ``fits_now`` tells that nothing else has to leave for it.
+    ``fits_now`` tells that nothing else has to leave for it. ``alternatives`` are the layouts that were weighed, the
+    chosen one first.
     """
 
     plans: tuple[Plan, ...] = ()
     fits_now: bool = False
     refusal: str = ""
+    alternatives: tuple[Alternative, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Move:
+    """A replica on its way to other devices; ``target`` None: it only leaves.
+
+    ``loading``: the new one is not ready yet; ``draining``: requests in flight finish on the old one.
+    """
+
+    model: str
+    replica: int
+    source: tuple[str, ...]
+    target: tuple[str, ...] | None
+    state: Literal["loading", "draining", "done", "failed"]
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

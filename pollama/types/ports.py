@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from pollama.types.devices import DeviceUse
@@ -16,8 +16,9 @@ from pollama.types.generation import Delta, EmbedJob, Finished, GenerateJob, Run
 from pollama.types.json import Json
 from pollama.types.library import CreateRequest, ModelDescription, ModelListing
 from pollama.types.model import Model, PromptTraits, StoredModel
+from pollama.types.multigpu import MultiGpu, Wish
 from pollama.types.options import Options
-from pollama.types.plans import LoadSpec, Plan, PlanPreview
+from pollama.types.plans import LoadSpec, Move, Plan, PlanPreview
 
 
 class Inspector(Protocol):
@@ -168,6 +169,7 @@ class LeaseRequest:
     keep_alive: float | None = None
     context_shift: bool = True
     client: str = ""
+    wish: Wish = field(default_factory=Wish)
 
 
 class Lease(Protocol):
@@ -228,4 +230,27 @@ class Scheduler(Protocol):
 
     async def preview(self, model: Model, options: Options) -> PlanPreview:
         """Return what would be done with a model; nothing is loaded."""
+        ...
+
+
+class Steering(Protocol):
+    """What an operator may do with replicas (``scheduler``, used by /api/multigpu)."""
+
+    async def reconfigure(self, settings: MultiGpu) -> None:
+        """Obey other settings from now on; what is loaded stays until it is moved or leaves."""
+        ...
+
+    async def rebalance(self) -> Sequence[Move]:
+        """Plan all loaded models anew and begin the moves that make them faster; return those. Requests finish."""
+        ...
+
+    async def migrate(self, model: Model, devices: Sequence[str], *, replica: int | None = None) -> Move:
+        """Begin to move a replica of ``model`` (the only one, or ``replica``) to ``devices``: the new one loads first.
+
+        Raises BadRequestError for an unknown device or replica, PlacementError when it does not fit there.
+        """
+        ...
+
+    def moves(self) -> Sequence[Move]:
+        """Return the moves under way and the last ones that ended, newest first."""
         ...
