@@ -11,7 +11,7 @@ from pollama.types.goquote import go_quote
 from pollama.types.json import Json
 from pollama.types.messages import Think
 from pollama.types.model import Model
-from pollama.types.requests import CompletionRequest, Format, GenerationRequest
+from pollama.types.requests import ChatRequest, CompletionRequest, Format, GenerationRequest
 
 
 def refuse_remote(model: Model, *, cloud_disabled: bool) -> None:
@@ -48,6 +48,17 @@ def require_capability(model: Model, capability: str) -> None:
     """Raise BadRequestError for a model without ``capability``."""
     if capability not in model.capabilities:
         raise BadRequestError(f"{model.stored.name} does not support {capability}")
+
+
+def check_tool_choice(request: ChatRequest) -> None:
+    """Raise BadRequestError where a call is required and there is nothing, or not what is named, to call."""
+    choice = request.tool_choice
+    if choice.mode != "required":
+        return
+    if not request.tools:
+        raise BadRequestError("tool_choice requires a call, but the request has no tools")
+    if choice.name and choice.name not in (tool.name for tool in request.tools):
+        raise BadRequestError(f"tool_choice names {go_quote(choice.name)}, which is none of the request's tools")
 
 
 def check_raw(request: CompletionRequest) -> None:

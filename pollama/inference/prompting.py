@@ -79,7 +79,7 @@ class ChatPrompter:
         conversation = Conversation(
             model=self._model,
             messages=messages,
-            tools=self._request.tools,
+            tools=self._request.offered_tools,
             think=self._think,
             special=_special(runner),
         )

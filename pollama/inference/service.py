@@ -77,7 +77,8 @@ class Inference:
         checks.refuse_remote(model, cloud_disabled=self._cloud_disabled)  # 3
         think = checks.effective_think(model, request)
         checks.require_completion(model, request, "chat")
-        if request.tools:
+        checks.check_tool_choice(request)
+        if request.offered_tools:
             checks.require_capability(model, "tools")
         task = _Task(model, request, _options(model, request), think, started)
         prompter = ChatPrompter(model, request, think) if request.messages else None

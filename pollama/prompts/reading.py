@@ -51,7 +51,7 @@ def chat_reading(
     family = parser_of(model)
     if family:
         last = request.messages[-1] if request.messages else None
-        parser = family.make(ParserContext(tools=request.tools, last_message=last, think=think))
+        parser = family.make(ParserContext(tools=request.offered_tools, last_message=last, think=think))
         return Reading(
             parser=Identified(parser, new_id),
             preserved=family.preserved,
@@ -78,8 +78,8 @@ def _generic_reading(
 ) -> Reading:
     template = _go_template(model)
     thinking = _thinking_parser(template, think, prompt_text)
-    tag = template.tool_tag if request.tools and template else ""
-    tools = Identified(ToolParser(tag, request.tools), new_id) if tag else None
+    tag = template.tool_tag if request.offered_tools and template else ""
+    tools = Identified(ToolParser(tag, request.offered_tools), new_id) if tag else None
     parser = _stages(thinking, tools)
     return Reading(
         parser=parser,
@@ -100,7 +100,9 @@ def _native_reading(
     family = _native_family(template, request)
     tags = native.thought_tags(template)
     if family and native.speaks_harmony(template):
-        parser: OutputParser | None = family.make(ParserContext(tools=request.tools, last_message=last, think=think))
+        parser: OutputParser | None = family.make(
+            ParserContext(tools=request.offered_tools, last_message=last, think=think)
+        )
     else:
         thoughts = native.ThoughtSplitter(*tags, inside=trim(prompt_text).endswith(tags[0])) if tags else None
         parser = _stages(thoughts, _native_calls(template, request, family))
@@ -114,11 +116,11 @@ def _native_reading(
 
 
 def _native_calls(template: str, request: ChatRequest, family: ParserFamily | None) -> OutputParser | None:
-    if not request.tools:
+    if not request.offered_tools:
         return None
     if family:
-        return family.make(ParserContext(tools=request.tools, think=False))
-    return ToolParser(native.call_tag(template), request.tools)
+        return family.make(ParserContext(tools=request.offered_tools, think=False))
+    return ToolParser(native.call_tag(template), request.offered_tools)
 
 
 def _stages(thinking: OutputParser | None, tools: OutputParser | None) -> OutputParser | None:
@@ -128,7 +130,7 @@ def _stages(thinking: OutputParser | None, tools: OutputParser | None) -> Output
 def _native_family(template: str, request: ChatRequest) -> ParserFamily | None:
     if native.speaks_harmony(template):
         return find_parser("harmony")
-    return find_parser(native.call_family(template)) if request.tools else None
+    return find_parser(native.call_family(template)) if request.offered_tools else None
 
 
 def _thinking_parser(template: GoTemplate | None, think: Think, prompt_text: str) -> ThinkingParser | None:

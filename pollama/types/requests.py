@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 from pollama.types.json import Json
 from pollama.types.messages import Message, Think, Tool
@@ -17,6 +18,19 @@ class Format:
 
     given: bool = False
     value: Json = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolChoice:
+    """Whether an answer may call tools.
+
+    ``auto``: the model decides. ``none``: the tools are not shown to it and nothing is read as a call. ``required``:
+    after its thinking, if it thinks, the answer is a call and nothing else; ``name`` says of which tool (empty: of
+    any). A grammar holds the model to that from the first token of the answer, so ``format`` has no say there.
+    """
+
+    mode: Literal["auto", "none", "required"] = "auto"
+    name: str = ""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -42,10 +56,19 @@ class GenerationRequest:
 
 @dataclass(slots=True, kw_only=True)
 class ChatRequest(GenerationRequest):
-    """A conversation to continue. No messages = load the model, or unload it when ``keep_alive`` is 0."""
+    """A conversation to continue. No messages = load the model, or unload it when ``keep_alive`` is 0.
+
+    Ollama's own dialect has no ``tool_choice``; those of others do.
+    """
 
     messages: list[Message] = field(default_factory=list)
     tools: list[Tool] = field(default_factory=list)
+    tool_choice: ToolChoice = field(default_factory=ToolChoice)
+
+    @property
+    def offered_tools(self) -> list[Tool]:
+        """The tools that the model is shown."""
+        return [] if self.tool_choice.mode == "none" else self.tools
 
 
 @dataclass(slots=True, kw_only=True)

@@ -7,12 +7,13 @@ import math
 import pytest
 
 from pollama.errors import BadRequestError, FormatError
-from pollama.inference.checks import check_raw, checked_format
+from pollama.inference.checks import check_raw, check_tool_choice, checked_format
 from pollama.inference.embedding import finished_vector
 from pollama.inference.jobs import bounded_predict, context_shift, sampling
 from pollama.inference.pieces import RepeatGuard
+from pollama.types.messages import Tool
 from pollama.types.options import Options
-from pollama.types.requests import CompletionRequest, Format, GenerationRequest
+from pollama.types.requests import ChatRequest, CompletionRequest, Format, GenerationRequest, ToolChoice
 
 
 @pytest.mark.parametrize(
@@ -75,3 +76,27 @@ def test_vectors_have_length_one_whatever_is_cut_off() -> None:
 def test_a_vector_with_nan_or_inf_is_refused(bad: float) -> None:
     with pytest.raises(BadRequestError, match="NaN or Inf"):
         finished_vector([1.0, bad], 0)
+
+
+@pytest.mark.parametrize(
+    ("choice", "tools", "reason"),
+    [
+        (ToolChoice(mode="required"), [], "the request has no tools"),
+        (ToolChoice(mode="required", name="b"), [Tool(name="a")], 'names "b", which is none of the request\'s tools'),
+    ],
+)
+def test_a_call_is_only_required_of_tools_that_are_there(choice: ToolChoice, tools: list[Tool], reason: str) -> None:
+    with pytest.raises(BadRequestError, match=reason):
+        check_tool_choice(ChatRequest(model="m", tools=tools, tool_choice=choice))
+
+
+@pytest.mark.parametrize("choice", [ToolChoice(), ToolChoice(mode="none"), ToolChoice(mode="required", name="a")])
+def test_other_choices_of_tools_pass(choice: ToolChoice) -> None:
+    check_tool_choice(ChatRequest(model="m", tools=[Tool(name="a")], tool_choice=choice))
+
+
+def test_tools_are_not_offered_where_none_may_be_called() -> None:
+    request = ChatRequest(model="m", tools=[Tool(name="a")])
+    assert request.offered_tools == request.tools
+    request.tool_choice = ToolChoice(mode="none")
+    assert not request.offered_tools
