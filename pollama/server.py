@@ -136,9 +136,7 @@ def policy(config: Config) -> Policy:
         flash_attention=config.flash_attention,
         spread=config.sched_spread,
         gpu_overhead=config.gpu_overhead,
-        replicas=config.replicas if config.multi_gpu else 1,
-        early_replicas=config.gpu_strategy == "data",
-        load_balancing=config.load_balancing,
+        multi_gpu=multi_gpu(config),
     )
 
 

@@ -268,7 +268,7 @@ class Core:
 
     def _scale_out(self) -> None:
         """Load one more replica of each model that needs it."""
-        if self._policy.replicas == 1 or self._closed or self._round.crowded:
+        if not self._policy.multi_gpu.enabled or self._closed or self._round.crowded:
             return
         counts = Counter(ticket.target for ticket in self._queue.ordered())
         firsts = {ticket.target: ticket for ticket in reversed(self._queue.ordered())}

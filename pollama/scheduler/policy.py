@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from pollama.types.multigpu import LoadBalancing
+from pollama.types.multigpu import MultiGpu
 
 MIB = 1 << 20
 GIB = 1 << 30
@@ -18,8 +18,8 @@ class Policy:
     ``num_ctx`` 0 means by GPU memory. ``gpu_overhead`` and ``gpu_margin`` stay free on every GPU, ``host_margin``
     in the memory of the machine. A reading of free memory is used for ``reading_lifetime``.
 
-    A model has up to ``replicas`` replicas (0 = one per device), a further one when requests wait, or with
-    ``early_replicas`` when all are in use; none for ``replica_pause`` after one could not be loaded.
+    With ``multi_gpu.enabled`` a model may have several replicas; none is added for ``replica_pause`` after one could
+    not be loaded.
     """
 
     max_queue: int = 512
@@ -35,7 +35,5 @@ class Policy:
     gpu_margin: int = 256 * MIB
     host_margin: int = 256 * MIB
     reading_lifetime: float = 5.0
-    replicas: int = 1
-    early_replicas: bool = False
-    load_balancing: LoadBalancing = "least_loaded"
+    multi_gpu: MultiGpu = field(default_factory=MultiGpu)
     replica_pause: float = 30.0

@@ -23,12 +23,13 @@ from pollama.types.plans import Plan
 def pick(free: Collection[Replica], policy: Policy, devices: Sequence[Device]) -> Replica:
     """Return the replica that serves the next request.
 
-    ``round_robin``: the one that was chosen longest ago; ``least_loaded``: the one with fewest requests;
-    ``performance_aware``: the one with fewest requests per core, where a GPU counts as one.
+    ``round_robin``: the one that was chosen longest ago; ``performance_aware``: the one with fewest requests per core,
+    where a GPU counts as one; otherwise the one with fewest requests.
     """
-    if policy.load_balancing == "round_robin":
+    balancing = policy.multi_gpu.load_balancing
+    if balancing == "round_robin":
         return min(free, key=lambda replica: replica.last_choice)
-    if policy.load_balancing == "performance_aware":
+    if balancing == "performance_aware":
         cores = {device.id: len(device.cores) for device in devices if not device.is_gpu}
         return min(free, key=lambda replica: (len(replica.leases) + 1) / _strength(replica, cores))
     return min(free, key=lambda replica: len(replica.leases))
@@ -40,20 +41,22 @@ def _strength(replica: Replica, cores: Mapping[str, int]) -> int:
 
 def most_replicas(plan: Plan, policy: Policy, devices: Iterable[Device]) -> int:
     """Return how many replicas a model loaded by ``plan`` may have: as chosen, or one per device of its sort."""
+    if not policy.multi_gpu.enabled:
+        return 1
     on_gpu = plan.gpu_layers > 0
-    return policy.replicas or sum(1 for device in devices if device.is_gpu == on_gpu)
+    return policy.multi_gpu.replicas or sum(1 for device in devices if device.is_gpu == on_gpu)
 
 
 def wants_another(group: Sequence[Replica], waiting: int, policy: Policy, devices: Iterable[Device]) -> bool:
     """Tell whether a model with the replicas ``group`` shall have one more.
 
-    Requests wait that the replicas under way have no sequences for, or with ``early_replicas`` each is in use and there
-    was a request since the last one was added.
+    Requests wait that the replicas under way have no sequences for, or with the strategy ``data`` each is in use and
+    there was a request since the last one was added.
     """
     if len(group) >= most_replicas(group[0].plan, policy, devices):
         return False
     under_way = sum(replica.plan.sequences for replica in group if replica.state == "loading")
-    return waiting > under_way or (policy.early_replicas and _is_busy(group))
+    return waiting > under_way or (policy.multi_gpu.strategy == "data" and _is_busy(group))
 
 
 def _is_busy(group: Sequence[Replica]) -> bool:

@@ -21,6 +21,7 @@ from pollama.scheduler.events import Command, Event
 from pollama.scheduler.policy import MIB, Policy
 from pollama.scheduler.residency import holding_devices, planned_bytes
 from pollama.types.devices import Device
+from pollama.types.multigpu import MultiGpu
 from pollama.types.plans import LoadSpec
 from tests.scheduler.support import World, cpu, gpu, info_of, make_model, make_spec, wish
 
@@ -47,9 +48,18 @@ POLICIES = [
     Policy(max_loaded=1, num_parallel=1, max_queue=2, keep_alive=1),
     Policy(max_loaded=2, num_parallel=2, keep_alive=0),
     Policy(max_queue=0, num_parallel=3, spread=True),
-    Policy(num_parallel=1, replicas=0, keep_alive=5, host_margin=0, gpu_margin=0),
-    Policy(num_parallel=1, replicas=2, max_queue=3, load_balancing="round_robin", host_margin=0),
-    Policy(num_parallel=2, replicas=0, early_replicas=True, load_balancing="performance_aware", keep_alive=1),
+    Policy(num_parallel=1, multi_gpu=MultiGpu(enabled=True), keep_alive=5, host_margin=0, gpu_margin=0),
+    Policy(
+        num_parallel=1,
+        multi_gpu=MultiGpu(enabled=True, replicas=2, load_balancing="round_robin"),
+        max_queue=3,
+        host_margin=0,
+    ),
+    Policy(
+        num_parallel=2,
+        multi_gpu=MultiGpu(enabled=True, strategy="data", load_balancing="performance_aware"),
+        keep_alive=1,
+    ),
 ]
 
 

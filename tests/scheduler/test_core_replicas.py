@@ -10,12 +10,13 @@ import pytest
 from pollama.errors import LoadError, QueueFullError
 from pollama.scheduler import events
 from pollama.scheduler.policy import MIB, Policy
+from pollama.types.multigpu import MultiGpu
 from tests.scheduler.support import TIGHT, World, cpu, gpu, make_model, make_spec, wish
 
 A, B = make_model("a"), make_model("b")
 BIG = make_model("big", spec=make_spec(layers=10, layer_bytes=512 * MIB))
 CORES = (cpu(16, name="core0", cores=(0,)), cpu(16, name="core1", cores=(1,)))
-REPLICAS = replace(TIGHT, replicas=0)
+REPLICAS = replace(TIGHT, multi_gpu=MultiGpu(enabled=True))
 
 
 def devices_of(world: World) -> list[str]:
@@ -54,7 +55,10 @@ class TestScaleOut:
         assert list(world.loads) == [1, 2, 3]
 
     def test_no_more_than_wished(self) -> None:
-        world = World(replace(REPLICAS, replicas=2), [cpu(name=f"core{index}") for index in range(4)])
+        world = World(
+            replace(REPLICAS, multi_gpu=MultiGpu(enabled=True, replicas=2)),
+            [cpu(name=f"core{index}") for index in range(4)],
+        )
         world.serve(wish(A))
         for _ in range(5):
             world.want(wish(A))
@@ -117,7 +121,7 @@ class TestScaleOut:
 
 
 class TestEarly:
-    EARLY = replace(TIGHT, num_parallel=4, replicas=0, early_replicas=True)
+    EARLY = replace(TIGHT, num_parallel=4, multi_gpu=MultiGpu(enabled=True, strategy="data"))
 
     def test_a_replica_is_added_as_soon_as_all_are_in_use(self) -> None:
         world = World(self.EARLY, CORES)
@@ -232,7 +236,10 @@ Balancing = Literal["round_robin", "least_loaded", "performance_aware"]
 )
 def test_requests_are_spread_over_replicas(balancing: Balancing, small: int, large: int) -> None:
     policy = Policy(
-        num_parallel=6, replicas=0, early_replicas=True, load_balancing=balancing, gpu_margin=0, host_margin=0
+        num_parallel=6,
+        multi_gpu=MultiGpu(enabled=True, strategy="data", load_balancing=balancing),
+        gpu_margin=0,
+        host_margin=0,
     )
     world = World(policy, [cpu(32, name="large", cores=(1, 2, 3, 4, 5)), cpu(32, name="small", cores=(0,))])
     first, _ = world.serve(wish(A))
@@ -246,7 +253,10 @@ def test_requests_are_spread_over_replicas(balancing: Balancing, small: int, lar
 
 @pytest.mark.parametrize(("balancing", "used"), [("round_robin", {1, 2}), ("least_loaded", {1})])
 def test_round_robin_takes_turns_where_least_loaded_stays(balancing: Balancing, used: set[int]) -> None:
-    world = World(replace(TestEarly.EARLY, load_balancing=balancing), CORES)
+    world = World(
+        replace(TIGHT, num_parallel=4, multi_gpu=MultiGpu(enabled=True, strategy="data", load_balancing=balancing)),
+        CORES,
+    )
     first, _ = world.serve(wish(A))
     world.loaded(2)
     world.leave(first)

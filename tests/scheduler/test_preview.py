@@ -10,13 +10,14 @@ from pollama.scheduler.preview import preview
 from pollama.scheduler.residency import Memory
 from pollama.types.devices import Device
 from pollama.types.model import Model
+from pollama.types.multigpu import MultiGpu
 from pollama.types.plans import PlanPreview
 from tests.scheduler.support import TIGHT, World, cpu, make_model, make_options, make_spec, wish
 
 A = make_model("a")
 BIG = make_model("big", spec=make_spec(layers=10, layer_bytes=512 * MIB))
 CORES = (cpu(16, name="core0", limit=6, cores=(0,)), cpu(16, name="core1", limit=6, cores=(1,)))
-REPLICAS = replace(TIGHT, replicas=0)
+REPLICAS = replace(TIGHT, multi_gpu=MultiGpu(enabled=True))
 
 
 def previewed(
