@@ -4,9 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from pollama.config import SETTINGS, Config, documentation
+from pollama.config import SETTINGS, Config
+from pollama.config.documentation import documentation
 from pollama.errors import ConfigError
 from pollama.types.cores import CpuPartition
+from pollama.types.multigpu import ModelRule
 from pollama.types.requests import FOREVER
 
 
@@ -36,22 +38,22 @@ def test_environment_beats_file_and_overrides_beat_both(tmp_path: Path) -> None:
 
 
 def test_the_file_in_the_home_directory_is_read(tmp_path: Path) -> None:
-    (tmp_path / ".ollama").mkdir()
-    (tmp_path / ".ollama" / "pollama.yaml").write_text("max_queue: 7")
+    (tmp_path / ".pollama").mkdir()
+    (tmp_path / ".pollama" / "config.yaml").write_text("max_queue: 7")
     assert _load(tmp_path).max_queue == 7
 
 
 def test_every_kind_of_value_in_a_file(tmp_path: Path) -> None:
     text = """
 host: https://example.com
-models: /srv/models
+models_dir: /srv/models
 keep_alive: 1h30m
 load_timeout: 0
 num_parallel: 4
 origins: [http://a, http://b]
 remotes: x.com,y.com
 no_prune: true
-flash_attention: no
+flash_attention: false
 debug: 2
 """
     config = _load(tmp_path, text)
@@ -82,14 +84,32 @@ def test_an_empty_file_sets_nothing(tmp_path: Path, text: str) -> None:
         ("keep_alive: 1 day", "keep_alive must be of type duration, not '1 day'"),
         ("keep_alive: [1]", r"keep_alive must be of type duration, not \[1\]"),
         ("origins: [1]", r"origins must be of type comma separated list, not \[1\]"),
-        ("models: 7", "models must be of type path, not 7"),
+        ("models_dir: 7", "models_dir must be of type path, not 7"),
         ("devices: {cpu: 2}", "devices.cpu must be of type list of core sets, not 2"),
         ("devices: {gpu: []}", "unknown setting 'devices.gpu'"),
         ("devices: {cpu: [{cores: x}]}", r"devices.cpu\[0\].cores must be a list of cores such as 0-3,8, not 'x'"),
-        ("multi_gpu: {strategy: fast}", r"multi_gpu.strategy must be of type strategy \(auto or data\), not 'fast'"),
-        ("multi_gpu: {strategy: hybrid}", "multi_gpu.strategy: the strategy 'hybrid' does not exist yet"),
+        ("multi_gpu: {strategy: fast}", r"multi_gpu.strategy must be of type strategy \(auto, data, .*\), not 'fast'"),
         ("multi_gpu: {data_parallel: {load_balancing: dice}}", "data_parallel.load_balancing must be of type load"),
         ("multi_gpu: {data_parallel: {replicas: -1}}", "replicas must be of type unsigned integer, not -1"),
+        (
+            "multi_gpu: {scheduling: {migration: {threshold: 2}}}",
+            "threshold must be of type share above 0, up to 1, not 2",
+        ),
+        (
+            "multi_gpu: {cross_vendor: {cuda_gpus: [0, -1]}}",
+            r"cuda_gpus must be of type list of device numbers, not \[0",
+        ),
+        (
+            "multi_gpu: {backends: {primary: tgi}}",
+            "primary must be of type one of llama_cpp, vllm, exllamav2, not 'tgi'",
+        ),
+        ("devices: {memory: {x: much}}", "devices.memory.x must be a size such as 8GiB, not 'much'"),
+        ("models: [1]", r"models must be of type mapping of models to rules, not \[1\]"),
+        ("models: {llama3: 8}", "models.llama3 must be a mapping with strategy, replicas, .*, not 8"),
+        ("models: {llama3: {replica: 2}}", "models.llama3: unknown key 'replica'"),
+        ("models: {llama3: {replicas: 0}}", "models.llama3.replicas must be a whole number from 1 up, not 0"),
+        ("models: {llama3: {strategy: best}}", "models.llama3.strategy must be one of auto, data, .*, not 'best'"),
+        ("models: {llama3: {affinity: []}}", r"models.llama3.affinity must be a list of ids or names .*, not \[\]"),
         ("- max_queue", "must be a mapping of settings"),
         ("max_queue: [", "settings.yaml"),
     ],
@@ -124,16 +144,72 @@ multi_gpu:
     assert (config.replicas, config.load_balancing) == (2, "round_robin")
 
 
+PROMISED = """
+multi_gpu:
+  enabled: true
+  strategy: "hybrid"
+  backends: {primary: "vllm", fallback: "exllamav2", legacy: "llama_cpp"}
+  tensor_parallel: {size: 4, communication: "nccl", split_strategy: "balanced"}
+  pipeline_parallel: {size: 2, micro_batch_size: 1, overlap_communication: true}
+  data_parallel: {replicas: 2, load_balancing: "round_robin"}
+  cross_vendor: {enabled: true, cuda_gpus: [0, 1], rocm_gpus: [2, 3], intel_gpus: [4], coordination_overhead: 0.1}
+  scheduling:
+    algorithm: "performance_aware"
+    metrics: ["latency", "throughput", "memory", "power"]
+    migration: {enabled: true, threshold: 0.8, cooldown: 30}
+  memory: {pooling: true, defragmentation: true, cross_gpu_sharing: true, kv_cache_distribution: "balanced"}
+  monitoring: {enabled: true, metrics_collection: true, performance_profiling: true, auto_optimization: true}
+"""
+
+
+def test_every_promised_key_is_accepted(tmp_path: Path) -> None:
+    config = _load(tmp_path, PROMISED)
+    assert (config.gpu_strategy, config.tensor_size, config.pipeline_size, config.replicas) == ("hybrid", 4, 2, 2)
+    assert (config.cuda_gpus, config.rocm_gpus, config.intel_gpus) == ((0, 1), (2, 3), (4,))
+    assert (config.coordination_overhead, config.migration_threshold, config.migration_cooldown) == (0.1, 0.8, 30)
+    assert config.sources["backend"] == "file"
+
+
+def test_every_promised_variable_is_accepted(tmp_path: Path) -> None:
+    config = _load(
+        tmp_path,
+        OLLAMA_TENSOR_PARALLEL_SIZE="2",
+        OLLAMA_PIPELINE_PARALLEL_SIZE="3",
+        OLLAMA_CUDA_GPUS="0, 1",
+        OLLAMA_ROCM_GPUS="2",
+        OLLAMA_INTEL_GPUS="4",
+        OLLAMA_GPU_MEMORY_POOL="0",
+        OLLAMA_KV_CACHE_DISTRIBUTION="balanced",
+        OLLAMA_AUTO_MIGRATION="1",
+        OLLAMA_BACKEND="vllm",
+        OLLAMA_FALLBACK_BACKEND="llama_cpp",
+    )
+    assert (config.tensor_size, config.pipeline_size, config.auto_migration) == (2, 3, True)
+    assert (config.cuda_gpus, config.rocm_gpus, config.intel_gpus) == ((0, 1), (2,), (4,))
+    assert (config.memory_pooling, config.backend) == (False, "vllm")
+    assert config.sources["cuda_gpus"] == "environment"
+
+
+def test_rules_go_by_model(tmp_path: Path) -> None:
+    config = _load(
+        tmp_path,
+        """
+models:
+  "llama3:70b": {strategy: pipeline_parallel, replicas: 1, affinity: ["cpu:0", "cpu:1"], num_ctx: 8192, slots: 4}
+  llama3: {num_batch: 512, threads: 8, affinity: "cpu:0"}
+devices: {memory: {"cpu:0": 2GiB}}
+""",
+    )
+    assert config.rules == {
+        "llama3:70b": ModelRule(strategy="pipeline", replicas=1, devices=("cpu:0", "cpu:1"), num_ctx=8192, slots=4),
+        "llama3:latest": ModelRule(num_batch=512, threads=8, devices=("cpu:0",)),
+    }
+    assert config.device_limits == {"cpu:0": 2 << 30}
+
+
 def test_several_devices_are_configured_by_environment(tmp_path: Path) -> None:
     config = _load(tmp_path, OLLAMA_MULTI_GPU="1", OLLAMA_GPU_STRATEGY="data")
     assert (config.multi_gpu, config.gpu_strategy) == (True, "data")
-
-
-@pytest.mark.parametrize("strategy", ["tensor", "tensor_parallel", "pipeline", "pipeline_parallel", "hybrid"])
-def test_a_strategy_that_does_not_exist_yet_is_refused_and_not_ignored(tmp_path: Path, strategy: str) -> None:
-    message = f"^OLLAMA_GPU_STRATEGY: the strategy '{strategy}' does not exist yet in this version"
-    with pytest.raises(ConfigError, match=message):
-        _load(tmp_path, OLLAMA_GPU_STRATEGY=strategy)
 
 
 @pytest.mark.parametrize("name", ["OLLAMA_MAX_QUEUE", "OLLAMA_KEEP_ALIVE", "OLLAMA_GPU_STRATEGY"])

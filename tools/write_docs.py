@@ -9,7 +9,7 @@ from typing import Final
 
 import click
 
-from pollama import config
+from pollama.config import documentation as settings
 from pollama.cli.command import Root
 from pollama.cli.main import program
 
@@ -36,7 +36,7 @@ def pages() -> dict[Path, str]:
     cli = DOCS / "cli.md"
     reference = command_reference()
     return {
-        DOCS / "configuration.md": config.documentation(),
+        DOCS / "configuration.md": settings.documentation(),
         cli: _REFERENCE.sub(lambda _: reference, cli.read_text(encoding="utf-8")),
     }
 

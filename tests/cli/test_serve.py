@@ -39,7 +39,7 @@ def test_several_devices_are_switched_on_by_flag_or_variable(
 
 def test_a_file_is_read_and_its_faults_are_told(cli: Cli, served: list[Config], tmp_path: Path) -> None:
     file = tmp_path / "own.yaml"
-    file.write_text("multi_gpu: {strategy: tensor}")
+    file.write_text("multi_gpu: {strategy: fastest}")
     outcome = cli("serve", "--config", str(file))
     assert (outcome.status, served) == (1, [])
-    assert f"Error: {file}: multi_gpu.strategy: the strategy 'tensor' does not exist yet" in outcome.err
+    assert f"Error: {file}: multi_gpu.strategy must be of type strategy" in outcome.err

@@ -26,7 +26,7 @@ pytestmark = pytest.mark.skipif(len(CORES) < 2, reason="needs two cores")
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[Server]:
     """A server with two CPU devices, one sequence per replica, and the probe model."""
-    settings = tmp_path / ".ollama" / "pollama.yaml"
+    settings = tmp_path / ".pollama" / "config.yaml"
     settings.parent.mkdir()
     settings.write_text(f"""
 devices:
