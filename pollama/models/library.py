@@ -16,10 +16,13 @@ from pollama.models.cache import ModelCache
 from pollama.models.create import Creation
 from pollama.models.describe import describe, details, listing
 from pollama.models.folder import StoreFolder
+from pollama.models.huggingface.hub import Hub, is_on_hub
+from pollama.models.huggingface.pull import HubPuller
 from pollama.models.manifest import ManifestFile
 from pollama.models.names import ModelName
 from pollama.models.prune import prune, rename_old_blobs
 from pollama.models.registry.client import RegistryAccess
+from pollama.models.registry.fetch import Fetcher
 from pollama.models.registry.pull import Puller
 from pollama.models.registry.push import push
 from pollama.types.events import Progress
@@ -39,17 +42,21 @@ class ModelLibrary:
         inspector: Inspector,
         bundled: Mapping[str, Bundled] | None = None,
         access: RegistryAccess | None = None,
+        hub: Hub | None = None,
     ) -> None:
         """``bundled`` are the models that come with pollama, by short name.
 
-        ``access`` is how registries are spoken to: by default directly, with a key beside the store.
+        ``access`` is how registries are spoken to: by default directly, with a key beside the store. ``hub`` is
+        where the models of Hugging Face are: by default where its own variables say.
         """
         self._bundled = bundled or {}
         self._folder = StoreFolder(root)
         self._inspector = inspector
         self._models = ModelCache(self._folder, inspector)
         self._access = access or RegistryAccess(key=root.parent / "id_ed25519")
-        self._puller = Puller(self._folder, self._access)
+        fetcher = Fetcher(self._folder, self._access)
+        self._puller = Puller(self._folder, self._access, fetcher)
+        self._hub_puller = HubPuller(self._folder, self._access, fetcher, hub or Hub(), self.create)
         self._prune = True
 
     async def open(self, *, prune: bool = True) -> None:
@@ -128,15 +135,18 @@ class ModelLibrary:
     async def pull(self, name: str, *, insecure: bool = False) -> AsyncGenerator[Progress, None]:
         """Fetch a model, from the package if it is bundled, else from its registry. See ``Library.pull``."""
         wanted, _ = names.stored_name(name)
-        short = wanted.short.lower()
-        model = self._bundled.get(short)
-        if model is not None:
-            steps = pull_bundled(short, model, self._folder.blobs, self.create)
-        else:
-            steps = self._puller.run(wanted, _registry(wanted, insecure), prune=self._prune)
-        async with aclosing(steps):
+        async with aclosing(self._pull(wanted, insecure)) as steps:
             async for step in steps:
                 yield step
+
+    def _pull(self, wanted: ModelName, insecure: bool) -> AsyncGenerator[Progress, None]:
+        short = wanted.short.lower()
+        bundled = self._bundled.get(short)
+        if bundled is not None:
+            return pull_bundled(short, bundled, self._folder.blobs, self.create)
+        if is_on_hub(wanted):
+            return self._hub_puller.run(wanted)
+        return self._puller.run(wanted, _registry(wanted, insecure), prune=self._prune)
 
     def push(self, name: str, *, insecure: bool = False) -> AsyncGenerator[Progress, None]:
         """Upload a model to the registry that its name says. See ``Library.push``."""

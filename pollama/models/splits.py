@@ -24,7 +24,8 @@ from pollama.models.blobs import BlobStore, BlobWriter, store_errors
 from pollama.models.gguf import Header, Tensor
 from pollama.models.imports import Part
 
-_NAME: Final = re.compile(r"(.+)-(\d{5})-of-(\d{5})\.gguf")
+SHARD_NAME: Final = re.compile(r"(.+)-(\d{5})-of-(\d{5})\.gguf")
+"""The file name of a shard: prefix, number from 1, and how many there are."""
 _CHUNK: Final = 4 << 20
 _VERSION: Final = 3
 _SPLIT_KEYS: Final = "split."
@@ -58,7 +59,7 @@ def joined(parts: dict[str, Part], blobs: BlobStore) -> list[Part]:
 
 
 def _shard(name: str, part: Part, header: Header) -> _Shard:
-    match = _NAME.fullmatch(name)
+    match = SHARD_NAME.fullmatch(name)
     if match is None:
         raise BadRequestError(f'split GGUF "{name}" must use llama.cpp split filename pattern')
     number, named_count = int(match[2]), int(match[3])

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from gguf import GGUFWriter
-from numpy import zeros
+from numpy import arange, zeros
 
 from pollama.errors import TemplateError
 from pollama.models.library import ModelLibrary
@@ -41,6 +41,7 @@ class PlainInspector:
         return self.known.get(chat_template)
 
 
+SHARDS = ("big-00001-of-00003.gguf", "big-00002-of-00003.gguf", "big-00003-of-00003.gguf")
 LLAMA_KEYS: Mapping[str, Any] = {
     "general.file_type": 1,
     "general.name": "Test Llama",
@@ -88,6 +89,20 @@ def write_gguf(
     writer.write_tensors_to_file()
     writer.close()
     return path
+
+
+def write_shards(folder: Path) -> dict[str, bytes]:
+    """Write a model of five tensors as llama.cpp splits it and return the shards by name."""
+    writer = GGUFWriter(folder / "big.gguf", "llama", split_max_tensors=2)
+    writer.add_uint32("llama.block_count", 5)
+    writer.add_array("tokenizer.ggml.tokens", ["a", "é"])
+    for block in range(5):
+        writer.add_tensor(f"blk.{block}.attn_k.weight", arange(33 * (block + 1), dtype="float32"))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return {name: (folder / name).read_bytes() for name in SHARDS}
 
 
 def raw_gguf(*, version: int = 3, tensors: int = 0, keys: int = 0, body: bytes = b"") -> bytes:

@@ -6,28 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from gguf import GGUFReader, GGUFWriter
+from gguf import GGUFReader
 from numpy import arange, array_equal
 
 from pollama.errors import BadRequestError
 from pollama.models.library import ModelLibrary
-from tests.models.fixtures import create, upload
-
-SHARDS = ("big-00001-of-00003.gguf", "big-00002-of-00003.gguf", "big-00003-of-00003.gguf")
-
-
-def write_shards(folder: Path) -> dict[str, bytes]:
-    """Write a model of five tensors as llama.cpp splits it and return the shards by name."""
-    writer = GGUFWriter(folder / "big.gguf", "llama", split_max_tensors=2)
-    writer.add_uint32("llama.block_count", 5)
-    writer.add_array("tokenizer.ggml.tokens", ["a", "é"])
-    for block in range(5):
-        writer.add_tensor(f"blk.{block}.attn_k.weight", arange(33 * (block + 1), dtype="float32"))
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
-    return {name: (folder / name).read_bytes() for name in SHARDS}
+from tests.models.fixtures import SHARDS, create, upload, write_shards
 
 
 async def import_shards(library: ModelLibrary, shards: dict[str, bytes]) -> list[str]:

@@ -8,6 +8,7 @@ import logging
 import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, ParamSpec, TypeVar
 
@@ -32,15 +33,25 @@ _SAVED_BYTES: Final = 32 << 20
 """Bytes of a part after which its state is written down, so that a crash loses no more."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """A blob and the URL that it is asked for at. ``size`` in bytes; unless it is ``exact``, the server is asked."""
+
+    url: str
+    digest: str
+    size: int
+    exact: bool = False
+
+
 class BlobDownload:
     """One blob on its way into the store. ``completed`` and ``total`` are bytes; both grow while it runs."""
 
-    def __init__(self, store: BlobStore, digest: str, size: int) -> None:
-        """``size`` is what the manifest says, for a registry that does not state it."""
-        self.digest = digest
-        self.total = size
+    def __init__(self, store: BlobStore, source: Source) -> None:
+        self.digest = source.digest
+        self.total = source.size
+        self._source = source
         self._store = store
-        self._path = store.path(digest)
+        self._path = store.path(source.digest)
         self._files = PartialFiles(self._path)
         self._parts: list[Part] = []
         self._direct = ""
@@ -50,8 +61,8 @@ class BlobDownload:
         """Bytes that are on disk."""
         return sum(part.completed for part in self._parts)
 
-    async def run(self, client: RegistryClient, url: str) -> None:
-        """Download from the blob's ``url`` and verify. What came before a failure stays for the next attempt.
+    async def run(self, client: RegistryClient) -> None:
+        """Download and verify. What came before a failure stays for the next attempt.
 
         Raises RegistryError, and StoreError when the bytes cannot be written.
         """
@@ -59,7 +70,7 @@ class BlobDownload:
             descriptor = await self._open(client)
             try:
                 if not self._store.touch(self.digest):  # nor has another process downloaded it meanwhile
-                    await self._complete(client, url, descriptor)
+                    await self._complete(client, descriptor)
             finally:
                 if not self._parts:  # nothing has come, or another process was faster
                     self._files.remove()
@@ -72,25 +83,26 @@ class BlobDownload:
             await client.pace.sleep(_LOCK_SECONDS)
         return descriptor
 
-    async def _complete(self, client: RegistryClient, url: str, descriptor: int) -> None:
+    async def _complete(self, client: RegistryClient, descriptor: int) -> None:
         self._parts = self._files.load()
         if not self._parts:
-            self.total = await retried(client.pace, lambda: _size(client, url, self.total))
+            if not self._source.exact:
+                self.total = await retried(client.pace, lambda: _size(client, self._source))
             self._parts = divide(self.total)
             await asyncio.to_thread(self._files.begin, self._parts)
         self.total = sum(part.size for part in self._parts)
         os.ftruncate(descriptor, self.total)
-        await self._fetch_all(client, url, descriptor)
+        await self._fetch_all(client, descriptor)
         await self._verify(descriptor)
         await _whole(publish, self._files.data, descriptor, self._path)
         await asyncio.to_thread(self._files.forget)
 
-    async def _fetch_all(self, client: RegistryClient, url: str, descriptor: int) -> None:
+    async def _fetch_all(self, client: RegistryClient, descriptor: int) -> None:
         streams = asyncio.Semaphore(MAX_PARALLEL)
 
         async def fetch(part: Part) -> None:
             async with streams:
-                await retried(client.pace, lambda: self._attempt(client, url, part, descriptor))
+                await retried(client.pace, lambda: self._attempt(client, part, descriptor))
 
         try:
             async with asyncio.TaskGroup() as group:
@@ -100,10 +112,10 @@ class BlobDownload:
         except BaseExceptionGroup as failures:
             raise failures.exceptions[0] from None
 
-    async def _attempt(self, client: RegistryClient, url: str, part: Part, descriptor: int) -> None:
+    async def _attempt(self, client: RegistryClient, part: Part, descriptor: int) -> None:
         """Fetch what is missing of a part; where its bytes come from is asked anew after every failure."""
         try:
-            source = self._direct = self._direct or await client.direct_url(url)
+            source = self._direct = self._direct or await client.direct_url(self._source.url)
             async with client.range(source, part.position, part.end - 1) as response:
                 await self._receive(response, part, descriptor)
         except TransientError as error:
@@ -156,9 +168,9 @@ class SharedDownloads:
         self._running: dict[str, _Shared] = {}
 
     @asynccontextmanager
-    async def join(self, client: RegistryClient, url: str, digest: str, size: int) -> AsyncIterator[_Shared]:
+    async def join(self, client: RegistryClient, source: Source) -> AsyncIterator[_Shared]:
         """Begin or join the download of a blob; it is stopped when the last who joined has left."""
-        shared = await self._joined(client, url, digest, size)
+        shared = await self._joined(client, source)
         try:
             yield shared
         finally:
@@ -167,22 +179,22 @@ class SharedDownloads:
                 shared.task.cancel()
                 await asyncio.wait({shared.task})
 
-    async def _joined(self, client: RegistryClient, url: str, digest: str, size: int) -> _Shared:
+    async def _joined(self, client: RegistryClient, source: Source) -> _Shared:
         """Return the download that runs, or a new one once none does that is being stopped."""
-        while (shared := self._running.get(digest)) and not shared.waiting:
+        while (shared := self._running.get(source.digest)) and not shared.waiting:
             await asyncio.wait({shared.task})
         if shared is None:
-            download = BlobDownload(self._store, digest, size)
-            shared = self._running[digest] = _Shared(download, self._start(download, client, url))
+            download = BlobDownload(self._store, source)
+            shared = self._running[source.digest] = _Shared(download, self._start(download, client))
         shared.waiting += 1
         return shared
 
-    def _start(self, download: BlobDownload, client: RegistryClient, url: str) -> asyncio.Task[None]:
+    def _start(self, download: BlobDownload, client: RegistryClient) -> asyncio.Task[None]:
         """Download with a connection of its own, which outlives the pull that began it."""
 
         async def run() -> None:
             async with self._access.connect(client.base, client.token) as own:
-                await download.run(own, url)
+                await download.run(own)
 
         task = asyncio.create_task(run(), name=f"download {download.digest}")
         task.add_done_callback(lambda task: self._forget(download.digest, task))
@@ -215,10 +227,11 @@ def unfinished_bytes(path: Path) -> int:
     return sum(part.completed for part in PartialFiles(path).load())
 
 
-async def _size(client: RegistryClient, url: str, announced: int) -> int:
-    async with client.request("HEAD", url) as response:
+async def _size(client: RegistryClient, source: Source) -> int:
+    """Return the size that the server states, or that of the manifest where it states none."""
+    async with client.request("HEAD", source.url) as response:
         stated = response.headers.get("Content-Length", "")
-        return int(stated) if stated.isdecimal() else announced
+        return int(stated) if stated.isdecimal() else source.size
 
 
 async def _skip_to(response: aiohttp.ClientResponse, position: int) -> None:

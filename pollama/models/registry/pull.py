@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
 from typing import Final
 
 from pollama.errors import BadRequestError, PollamaError, StoreError
 from pollama.models import manifest, media
-from pollama.models.blobs import store_errors
 from pollama.models.folder import StoreFolder
 from pollama.models.manifest import Layer, Manifest
 from pollama.models.names import ModelName
 from pollama.models.registry.client import MAX_MANIFEST_BYTES, RegistryAccess, RegistryClient
-from pollama.models.registry.download import SharedDownloads, unfinished_bytes
+from pollama.models.registry.download import Source
+from pollama.models.registry.fetch import Fetcher
 from pollama.models.registry.pacing import RegistryError
 from pollama.types.events import Progress
 from pollama.types.human import human_bytes
@@ -26,10 +25,10 @@ _NO_TENSORS: Final = "this model requires MLX support, but the MLX runtime is no
 class Puller:
     """Pulls models into one store."""
 
-    def __init__(self, folder: StoreFolder, access: RegistryAccess) -> None:
+    def __init__(self, folder: StoreFolder, access: RegistryAccess, fetcher: Fetcher) -> None:
         self._folder = folder
         self._access = access
-        self._downloads = SharedDownloads(folder.blobs, access)
+        self._fetcher = fetcher
 
     async def run(self, name: ModelName, base: str, *, prune: bool) -> AsyncGenerator[Progress, None]:
         """Pull ``name`` from the registry at ``base``; ``prune`` removes blobs that only the old version used.
@@ -39,10 +38,10 @@ class Puller:
         yield Progress(status="pulling manifest")
         async with self._access.connect(base) as client:
             data, wanted = await _manifest(client, name)
-            blobs = list(self._checked(wanted, name))
-            await asyncio.to_thread(self._check_space, blobs)
-            for layer in blobs:
-                async with aclosing(self._fetch(client, name, layer)) as steps:
+            sources = [_source(client, name, layer) for layer in self._checked(wanted, name)]
+            await asyncio.to_thread(self._fetcher.check_space, sources)
+            for source in sources:
+                async with aclosing(self._fetcher.fetch(client, source)) as steps:
                     async for step in steps:
                         yield step
         yield Progress(status="verifying sha256 digest")
@@ -66,37 +65,6 @@ class Puller:
                 raise RegistryError(f"pull model manifest: digest {layer.digest!r}: {error}") from error
             yield layer
 
-    def _check_space(self, layers: list[Layer]) -> None:
-        """Raise StoreError when the disk has no room for what is still to be downloaded."""
-        blobs = self._folder.blobs
-        sizes = {layer.digest: layer.size for layer in layers}
-        missing = {digest: size for digest, size in sizes.items() if not blobs.path(digest).is_file()}
-        needed = sum(size - unfinished_bytes(blobs.path(digest)) for digest, size in missing.items())
-        with store_errors(f"free space below {self._folder.root} cannot be read"):
-            blobs.folder.mkdir(parents=True, exist_ok=True)
-            free = shutil.disk_usage(blobs.folder).free
-        if needed > free:
-            raise StoreError(
-                f"not enough disk space below {self._folder.root}: "
-                f"{human_bytes(needed)} to download, {human_bytes(free)} free"
-            )
-
-    async def _fetch(self, client: RegistryClient, name: ModelName, layer: Layer) -> AsyncGenerator[Progress, None]:
-        """Bring one blob into the store, if it is not there."""
-        digest = layer.digest
-        status = f"pulling {digest[7:19]}"
-        if await asyncio.to_thread(self._folder.blobs.touch, digest):
-            size = self._folder.blobs.path(digest).stat().st_size
-            yield Progress(status=status, digest=digest, total=size, completed=size)
-            return
-        url = f"{client.base}/v2/{name.repository}/blobs/{digest}"
-        async with self._downloads.join(client, url, digest, layer.size) as shared:
-            running = True
-            while running:
-                running = not await shared.finished(client.pace.progress)
-                download = shared.download
-                yield Progress(status=status, digest=digest, total=download.total, completed=download.completed)
-
     def _install(self, name: ModelName, data: bytes, wanted: Manifest) -> set[str]:
         """Put the manifest in place and return the blobs of the one before that it does not need."""
         located = self._folder.located(name)
@@ -110,6 +78,11 @@ class Puller:
         except StoreError as error:
             return Progress(status=f"couldn't remove unused layers: {error}")
         return Progress(status="removing unused layers")
+
+
+def _source(client: RegistryClient, name: ModelName, layer: Layer) -> Source:
+    url = f"{client.base}/v2/{name.repository}/blobs/{layer.digest}"
+    return Source(url=url, digest=layer.digest, size=layer.size)
 
 
 async def _manifest(client: RegistryClient, name: ModelName) -> tuple[bytes, Manifest]:
