@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, Final
@@ -61,7 +62,11 @@ class ContextSettings:
 
 
 class Context:
-    """One llama_context. Every return code is checked; nothing here can reach an abort inside llama.cpp."""
+    """One llama_context. Every return code is checked; nothing here can reach an abort inside llama.cpp.
+
+    ``busy_seconds`` is the time spent computing and waiting for results, ``computing_seconds`` the processor time of
+    the calling thread in it.
+    """
 
     def __init__(self, model: Model, settings: ContextSettings) -> None:
         """Allocate the memory. Raises NativeError with llama.cpp's reason."""
@@ -76,6 +81,8 @@ class Context:
         self.batch = int(llama.llama_n_batch(self.pointer))
         self.sequences = int(llama.llama_n_seq_max(self.pointer))
         self.can_shift = self._can_shift()
+        self.busy_seconds = 0.0
+        self.computing_seconds = 0.0
 
     def _can_shift(self) -> bool:
         """Tell whether positions can be moved in place.
@@ -94,18 +101,25 @@ class Context:
 
     def decode(self, batch: Batch) -> None:
         """Process a batch. Raises NoRoomError (nothing was processed) or DecodeError."""
-        _check(llama.llama_decode(self.pointer, batch.structure()))
+        _check(self._timed(llama.llama_decode, batch.structure()))
 
     def process(self, batch: Batch) -> None:
         """Process a batch with whatever half the model has, an encoder or a decoder. Raises as ``decode``."""
         if self.model.has_encoder and not self.model.has_decoder:
-            _check(llama.llama_encode(self.pointer, batch.structure()))
+            _check(self._timed(llama.llama_encode, batch.structure()))
         else:
             self.decode(batch)
 
     def synchronise(self) -> None:
         """Wait until the outputs of the last decode are there."""
-        llama.llama_synchronize(self.pointer)
+        self._timed(llama.llama_synchronize)
+
+    def _timed(self, call: Callable[..., Any], *arguments: Any) -> Any:
+        started, computed = time.monotonic(), time.thread_time()
+        result = call(self.pointer, *arguments)
+        self.busy_seconds += time.monotonic() - started
+        self.computing_seconds += time.thread_time() - computed
+        return result
 
     def logits(self, row: int) -> NDArray[np.float32]:
         """Return a view of the logits of a batch row; valid until the next decode."""

@@ -160,8 +160,25 @@ class RunnerInfo:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerUse:
+    """What the worker of one ``device`` did for a runner, in seconds since it was started.
+
+    ``busy_seconds`` is processor time of the thread that serves: it sleeps while it has nothing to compute.
+    """
+
+    device: str
+    busy_seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunnerStatus:
-    """A moment in the life of a runner."""
+    """A moment in the life of a runner. What is counted is counted since the model was loaded.
+
+    ``busy_seconds`` is the time inside ``llama_decode``, until its results are there. ``computing_seconds`` is the part
+    of it in which the runner's own thread computed: where others have stages, the rest is waiting for them.
+    ``prefill_tokens`` were computed to go on behind them, ``decoded_tokens`` produced. Of ``prompts``, ``prefix_hits``
+    began with something cached: ``prefix_tokens`` in all.
+    """
 
     state: Literal["loading", "ready", "failed"]
     progress: float = 0.0
@@ -171,4 +188,12 @@ class RunnerStatus:
     cells_used: int = 0
     cached_tokens: int = 0
     steps: int = 0
+    busy_seconds: float = 0.0
+    computing_seconds: float = 0.0
+    decoded_tokens: int = 0
+    prefill_tokens: int = 0
+    prompts: int = 0
+    prefix_hits: int = 0
+    prefix_tokens: int = 0
+    workers: list[WorkerUse] = field(default_factory=list)
     error: str = ""

@@ -11,10 +11,11 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeVar
 
 from pollama.errors import GenerationError, PollamaError
+from pollama.native.context import Context
 from pollama.native.errors import NativeError
 from pollama.runners.llamacpp.aside import SideWork
 from pollama.runners.llamacpp.embed import Embedder
@@ -208,18 +209,20 @@ class Engine:
     def status(self) -> RunnerStatus:
         """Return what the engine is doing."""
         state: Literal["ready", "failed"] = "failed" if self._error else "ready"
-        if self._loop is None:
-            return RunnerStatus(state=state, progress=1.0, error=self._error)
-        return RunnerStatus(
+        contexts = self._contexts()
+        status = RunnerStatus(
             state=state,
             progress=1.0,
-            running=self._loop.running,
-            waiting=self._loop.waiting,
-            cells_used=self._loop.memory.cells_used,
-            cached_tokens=self._loop.memory.cached_tokens,
-            steps=self._loop.counters.steps,
             error=self._error,
+            busy_seconds=sum(context.busy_seconds for context in contexts),
+            computing_seconds=sum(context.computing_seconds for context in contexts),
         )
+        return status if self._loop is None else _with_sequences(status, self._loop)
+
+    def _contexts(self) -> list[Context]:
+        memory, embedder = self._loaded.memory, self._embedder
+        contexts = [memory] if isinstance(memory, Context) else []
+        return contexts if embedder is None else [*contexts, embedder.context]
 
     # -- before the engine thread -------------------------------------------------------------------
 
@@ -323,6 +326,23 @@ def _loop(loaded: Loaded) -> Loop | None:
     if isinstance(loaded.memory, Embedder):
         return None
     return Loop(loaded.memory, parallel=loaded.info.sequences, window=loaded.window, projector=loaded.projector)
+
+
+def _with_sequences(status: RunnerStatus, loop: Loop) -> RunnerStatus:
+    counters = loop.counters
+    return replace(
+        status,
+        running=loop.running,
+        waiting=loop.waiting,
+        cells_used=loop.memory.cells_used,
+        cached_tokens=loop.memory.cached_tokens,
+        steps=counters.steps,
+        decoded_tokens=counters.decoded,
+        prefill_tokens=counters.prefilled,
+        prompts=counters.prompts,
+        prefix_hits=counters.hits,
+        prefix_tokens=counters.reused,
+    )
 
 
 def _failure(ticket: Ticket, error: Exception) -> FailureEvent:

@@ -147,8 +147,14 @@ class Loop:
 
     def _start(self, sequence: Sequence) -> None:
         slot = self._resume(sequence) if sequence.saved else None
-        sequence.admitted(slot or self.memory.acquire(sequence.tokens))
+        if sequence.admitted(slot or self.memory.acquire(sequence.tokens)):
+            self._count_prompt(sequence.cached)
         self._running.append(sequence)
+
+    def _count_prompt(self, cached: int) -> None:
+        self.counters.prompts += 1
+        self.counters.hits += cached > 0
+        self.counters.reused += cached
 
     def _resume(self, sequence: Sequence) -> Slot | None:
         saved, sequence.saved = sequence.saved, None
@@ -234,6 +240,7 @@ class Loop:
             start = len(slot.tokens)
             self.memory.extend(slot, sequence.tokens[start : start + chunk.count])
             sequence.failures = 0
+            self.counters.prefilled += 0 if chunk.count == 1 and sequence.generated else chunk.count
 
     # -- tokens -------------------------------------------------------------------------------------
 
@@ -251,6 +258,7 @@ class Loop:
             return self._finish(sequence, None, "length")
         sequence.tokens.append(choice.token)
         sequence.generated += 1
+        self.counters.decoded += 1
         reason = self._reason(sequence, choice.token)
         if reason is not None:
             return self._finish(sequence, choice, reason)

@@ -74,12 +74,14 @@ class Sequence:
         last = end == len(self.tokens)
         return Demand(self.running_slot.index, end - computed, decoding=self.generated > 0, last=last)
 
-    def admitted(self, slot: Slot) -> None:
-        """Begin (or go on) in ``slot``."""
+    def admitted(self, slot: Slot) -> bool:
+        """Begin (or go on) in ``slot``; tell whether it is the beginning."""
         self.slot = slot
-        if self.started_at is None:
+        begins = self.started_at is None
+        if begins:
             self.started_at = time.monotonic()
             self.cached = len(slot.tokens)
+        return begins
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,10 +122,19 @@ Event = TokenEvent | FailureEvent
 
 @dataclass(slots=True)
 class Counters:
-    """What a loop has done so far: batches and their rows, preemptions, shifts, and shifts done by computing again."""
+    """What a loop has done so far: batches and their rows, preemptions, shifts, and shifts done by computing again.
+
+    ``decoded`` tokens were produced, ``prefilled`` ones computed to go on behind them. Of ``prompts``, ``hits`` began
+    with something cached: ``reused`` tokens in all.
+    """
 
     steps: int = 0
     rows: int = 0
+    decoded: int = 0
+    prefilled: int = 0
+    prompts: int = 0
+    hits: int = 0
+    reused: int = 0
     preemptions: int = 0
     shifts: int = 0
     recomputed: int = 0
