@@ -17,7 +17,8 @@ SplitMode = Literal["none", "layer", "tensor"]
 class Share:
     """One device's part of a model.
 
-    Bytes of weights, KV cache and compute buffers; ``layers`` counts blocks (+1 for the output).
+    Bytes of weights, KV cache and compute buffers; ``layers`` counts blocks (+1 for the output). With the split
+    ``tensor`` each device has a part of every layer, so that ``layers`` is all of them.
     """
 
     device: str
@@ -34,7 +35,12 @@ class Share:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """How one replica is loaded; ``shares`` are in stage order.
+    """How one replica is loaded; ``shares`` are in stage order, the output with the last.
+
+    ``split`` ``none``: one device, or one GPU and the first blocks on the CPU; ``layer``: a stage per share that has
+    layers, several CPU devices being a stage each (``gpu_layers`` 0); ``tensor``: all devices work on every layer,
+    which for CPU devices is one engine on the cores of all of them. A CPU share without layers holds the embedding.
+    ``strategy`` says what the replica is part of.
 
     ``context_length`` is tokens per sequence, ``cells`` the KV cells in all: with ``shared_cells`` all sequences draw
     from them, otherwise each owns ``context_length``. ``tokens_per_second`` is the prediction (0 = none).
@@ -49,6 +55,7 @@ class Plan:
     batch: int
     gpu_layers: int = -1
     split: SplitMode = "none"
+    strategy: Strategy = "data"
     threads: int = 0
     tokens_per_second: float = 0.0
     reason: str = ""
