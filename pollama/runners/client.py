@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Final, Protocol, TypeVar
 
@@ -13,6 +14,7 @@ import msgspec
 
 from pollama.errors import GenerationError, PollamaError, RunnerDiedError
 from pollama.runners import protocol
+from pollama.runners.meter import Meter
 from pollama.runners.protocol import CountsBody, ErrorBody, TextBody, TextsBody, TokenizeBody, TokensBody, VectorsBody
 from pollama.types.generation import Delta, EmbedJob, Finished, GenerateJob, RunnerInfo, RunnerStatus
 
@@ -41,6 +43,7 @@ class HttpRunner:
         self._session = session
         self._lifetime = lifetime
         self._info = info
+        self._meter = Meter(asyncio.get_running_loop().time)
 
     @classmethod
     async def connect(cls, socket: Path, lifetime: Lifetime) -> HttpRunner:
@@ -65,7 +68,7 @@ class HttpRunner:
 
     async def status(self) -> RunnerStatus:
         """Ask for the current state."""
-        return await self._ask("GET", protocol.STATUS, RunnerStatus)
+        return replace(await self._ask("GET", protocol.STATUS, RunnerStatus), speed=self._meter.read())
 
     async def tokenize(self, text: str, *, add_special: bool = False, parse_special: bool = True) -> list[int]:
         """Return token ids of ``text``."""
@@ -86,6 +89,7 @@ class HttpRunner:
 
     async def generate(self, job: GenerateJob) -> AsyncGenerator[Delta | Finished, None]:
         """Produce one sequence; closing the iterator closes the connection, which cancels it with the next step."""
+        answer = self._meter.begin()
         async with (
             _connected(self._session, self._lifetime),
             self._session.post(protocol.GENERATE, data=msgspec.json.encode(job)) as response,
@@ -94,6 +98,8 @@ class HttpRunner:
                 await _raise_for_error(response)
                 async for line in _lines(response.content):
                     item = protocol.decode_frame(line)
+                    if isinstance(item, Delta):
+                        answer.arrived(len(item.tokens))
                     yield item
                     if isinstance(item, Finished):
                         return

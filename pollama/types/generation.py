@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from pollama.types.json import Json
+from pollama.types.speed import Speed
 
 FinishReason = Literal["stop", "length", "aborted"]
 """``stop``: end token or stop string; ``length``: budget or context; ``aborted``: cancelled by the caller."""
@@ -32,6 +33,42 @@ class Sampling:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CallFormat:
+    """How a model writes the call of a tool: ``tag before NAME between ARGUMENTS behind``.
+
+    A space in ``before``, ``between`` and ``behind`` stands for any white space or none; the first two are lists of
+    alternatives. Without a tag an answer is a call where it begins like one. ``lead`` is what a model writes in front
+    of the tag where nothing else comes first. ``listed``: one tag may begin a JSON list of calls; ``single``: nothing
+    may follow a call. ``json`` false: the arguments are in a notation that no grammar holds.
+    """
+
+    tag: str
+    before: tuple[str, ...] = ("",)
+    between: tuple[str, ...] = ("",)
+    behind: str = ""
+    lead: str = ""
+    listed: bool = False
+    single: bool = False
+    json: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallRule:
+    """What the calls in an answer have to be: in a format, of known tools, with arguments of their schemas.
+
+    ``tools`` maps names to JSON schemas of arguments; where no grammar can enforce one, any object passes.
+    ``required``: the answer begins with a call. Otherwise text may come first, and a thought between two tags, in
+    which nothing is a call; ``inside_thought``: the thought has begun in the prompt.
+    """
+
+    format: CallFormat
+    tools: dict[str, Json]
+    required: bool = False
+    thought: tuple[str, str] | None = None
+    inside_thought: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class GenerateJob:
     """One sequence to produce.
 
@@ -40,7 +77,8 @@ class GenerateJob:
     ``media_marker`` in ``prompt``. ``max_tokens`` -1 = until the context ends. ``keep`` counts the leading
     tokens that a context shift never drops (-1 = all of the prompt); ``shift`` false ends with ``length``
     where the context is full. ``truncate`` true: a prompt longer than the context loses its middle instead of
-    being refused. ``format`` None, ``"json"`` or a JSON schema. ``grammar`` is GBNF and excludes ``format``.
+    being refused. ``format`` None, ``"json"`` or a JSON schema. ``grammar`` is GBNF and excludes ``format``, and both
+    exclude ``calls``.
     ``preserved`` are special tokens whose text must appear in the output. ``produced`` are the tokens that a run of
     this very job delivered before it broke off, and ``draws`` the random numbers it had used (both from its deltas):
     the answer goes on behind them, and limits and counts include them.
@@ -58,6 +96,7 @@ class GenerateJob:
     sampling: Sampling = field(default_factory=Sampling)
     format: Json = None
     grammar: str = ""
+    calls: CallRule | None = None
     top_logprobs: int | None = None
     """None: no logprobs; 0: only the chosen token's; n: also the n best alternatives."""
     preserved: list[str] = field(default_factory=list)
@@ -197,3 +236,5 @@ class RunnerStatus:
     prefix_tokens: int = 0
     workers: list[WorkerUse] = field(default_factory=list)
     error: str = ""
+    speed: Speed | None = None
+    """What was measured where its answers arrive; the runner itself does not know."""
