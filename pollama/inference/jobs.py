@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+from pollama.prompts.reading import Reading
 from pollama.types.generation import GenerateJob, Sampling
 from pollama.types.json import Json
 from pollama.types.options import Options
@@ -53,10 +54,11 @@ def generate_job(
     shift: bool,
     native: bool,
     answer_format: Json = None,
-    preserved: Sequence[str] = (),
+    reading: Reading,
 ) -> GenerateJob:
     """Return the job for one generation.
 
+    A format leaves no room for calls, nor a required call for a format.
     ``native``: the prompt comes from the GGUF's own template. Such a prompt is never cut, and ``num_predict`` 0 means
     none there, while on the rendered path it means "as the engine likes".
     """
@@ -72,5 +74,6 @@ def generate_job(
         sampling=sampling(options),
         format=answer_format,
         top_logprobs=request.top_logprobs if request.logprobs else None,
-        preserved=list(preserved),
+        calls=reading.calls if answer_format is None else None,
+        preserved=list(reading.preserved),
     )

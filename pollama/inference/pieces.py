@@ -36,7 +36,7 @@ class Answer:
     """One generation, from job to events.
 
     After the stream has ended, ``text`` is the raw text and ``finished`` the runner's last word; None means that the
-    repeat guard, or whoever was listening, cut the stream. ``thought`` is all thinking so far.
+    repeat guard, or whoever was listening, cut the stream.
     """
 
     def __init__(self, runner: Runner, job: GenerateJob, reading: Reading, *, guard: bool) -> None:
@@ -47,7 +47,7 @@ class Answer:
         self._parts: list[str] = []
         self.finished: Finished | None = None
         self.last = Piece()
-        self.thought = ""
+        self._content = ""
 
     @property
     def text(self) -> str:
@@ -72,13 +72,21 @@ class Answer:
 
         Tool calls are no content: an answer of thinking and calls runs to its end.
         """
+        thought = called = False
         async with aclosing(self.pieces()) as pieces:
             async for piece in pieces:
-                self.thought += piece.thinking
-                if self.thought or not piece.content:
+                thought, called = thought or bool(piece.thinking), called or bool(piece.tool_calls)
+                self._content = piece.content
+                if thought or not piece.content:
                     yield replace(piece, content="")
-                if piece.content:
+                if piece.content and not called:
                     return
+
+    @property
+    def text_before_content(self) -> str:
+        """The raw text in front of the content at which ``thoughts`` stopped: thinking with its tags, and headers."""
+        before, content, _ = self.text.rpartition(self._content)
+        return before if content else "".join(self._parts[:-1])
 
     def _piece(self, delta: Delta) -> Piece:
         self._parts.append(delta.text)

@@ -13,16 +13,13 @@ from pollama.prompts.native import SpecialTexts
 from pollama.prompts.reading import Reading, chat_reading, completion_reading
 from pollama.prompts.render import Conversation, Prompt, completion_conversation, direct_prompt
 from pollama.prompts.truncate import fit_history
-from pollama.types.messages import Message, Think
+from pollama.types.messages import Think
 from pollama.types.model import Model
 from pollama.types.ports import Runner
 from pollama.types.requests import ChatRequest, CompletionRequest
 
 MEDIA_MARKER: Final = f"<__media_{secrets.token_hex(16)}__>"
 """Stands for an image or a sound in a prompt; nobody outside can know it, so no message can contain it."""
-
-_HARMONY_ANSWER: Final = "<|end|><|start|>assistant<|channel|>final<|message|>"
-"""Ends the thinking of a gpt-oss model and begins its answer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,16 +36,17 @@ class Prompted:
     native: bool
     reading: Reading
 
+    def continued(self, text: str) -> Prompted:
+        """Return the prompt that goes on behind ``text``, the beginning of the answer; all that follows is content."""
+        reading = Reading(preserved=self.reading.preserved, sends_empty_pieces=False)
+        return replace(self, text=self.text + text, shown=self.shown + text, reading=reading)
+
 
 class Prompter(Protocol):
     """Makes the prompts of one request."""
 
     async def prompt(self, runner: Runner, context_length: int) -> Prompted:
         """Return the prompt, with history dropped where it would not fit. Raises TemplateError or RenderError."""
-        ...
-
-    async def after_thinking(self, thinking: str, runner: Runner, context_length: int) -> Prompted:
-        """Return the prompt that goes on behind ``thinking``. Raises as ``prompt``."""
         ...
 
 
@@ -63,28 +61,14 @@ class ChatPrompter:
 
     async def prompt(self, runner: Runner, context_length: int) -> Prompted:
         """Return the prompt of the conversation."""
-        return await self._prompted(self._messages, runner, context_length)
-
-    async def after_thinking(self, thinking: str, runner: Runner, context_length: int) -> Prompted:
-        """Return the prompt with ``thinking`` as the beginning of the answer."""
-        if not thinking:
-            return await self.prompt(runner, context_length)
-        messages = [*self._messages, Message(role="assistant", thinking=thinking)]
-        suffix = _HARMONY_ANSWER if self._model.traits.selected == "harmony" else ""
-        return await self._prompted(messages, runner, context_length, suffix)
-
-    async def _prompted(
-        self, messages: Sequence[Message], runner: Runner, context_length: int, suffix: str = ""
-    ) -> Prompted:
         conversation = Conversation(
             model=self._model,
-            messages=messages,
+            messages=self._messages,
             tools=self._request.offered_tools,
             think=self._think,
             special=_special(runner),
         )
         prompt = await _fitted(conversation, self._request.truncate, runner, context_length)
-        prompt = replace(prompt, text=prompt.text + suffix)
         reading = chat_reading(self._model, self._request, self._think, prompt.text)
         return _prompted(prompt, runner, reading, native=self._model.traits.mode == "native")
 
@@ -108,11 +92,6 @@ class CompletionPrompter:
             prompt = replace(prompt, text=await runner.detokenize(request.context) + prompt.text)
         reading = completion_reading(self._model, request, self._think, prompt.text)
         return _prompted(prompt, runner, reading, native=False)
-
-    async def after_thinking(self, thinking: str, runner: Runner, context_length: int) -> Prompted:
-        """Return the prompt with ``thinking`` behind it."""
-        prompted = await self.prompt(runner, context_length)
-        return replace(prompted, text=prompted.text + thinking, shown=prompted.shown + thinking)
 
 
 async def _fitted(conversation: Conversation, truncate: bool | None, runner: Runner, context_length: int) -> Prompt:

@@ -155,17 +155,18 @@ class Inference:
                 yield Rendered(template=prompted.shown, image_count=len(prompted.media))
                 return
             checks.check_media(task.model, prompted.media, lease.runner.info, native=prompted.native)
-            async with aclosing(self._answer(task, prompter, prompted, lease)) as events:
+            async with aclosing(self._answer(task, prompted, lease)) as events:
                 async for event in events:
                     yield event
 
-    async def _answer(self, task: _Task, prompter: Prompter, prompted: Prompted, lease: Lease) -> Events:
+    async def _answer(self, task: _Task, prompted: Prompted, lease: Lease) -> Events:
         """Generate; where the format has to wait for the end of thinking, generate twice.
 
-        An answer that begins without thinking begins again, bound: a format is never ignored (in Ollama it is, here).
+        What follows the thinking begins again, bound to the format: a format is never ignored (in Ollama it is, here).
         """
-        answer_format = checks.checked_format(task.request.format)
-        if prompted.reading.thinks_before_format and task.request.format.given:
+        reading = prompted.reading
+        answer_format = None if reading.requires_call else checks.checked_format(task.request.format)
+        if reading.thinks_before_format and task.request.format.given and not reading.requires_call:
             draft = self._generation(task, prompted, lease, None)
             async with aclosing(draft.thoughts()) as pieces:
                 async for piece in pieces:
@@ -173,7 +174,7 @@ class Inference:
             if draft.finished is not None:
                 yield await self._done(task, draft, prompted, lease)
                 return
-            prompted = await prompter.after_thinking(draft.thought, lease.runner, task.context_length(lease.runner))
+            prompted = prompted.continued(draft.text_before_content)
         answer = self._generation(task, prompted, lease, answer_format)
         async with aclosing(answer.pieces()) as pieces:
             async for piece in pieces:
@@ -191,7 +192,7 @@ class Inference:
             shift=task.shift,
             native=prompted.native,
             answer_format=answer_format,
-            preserved=prompted.reading.preserved,
+            reading=prompted.reading,
         )
         return Answer(lease.runner, job, prompted.reading, guard=not prompted.native)  # 6, 7
 

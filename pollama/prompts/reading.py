@@ -9,12 +9,15 @@ from dataclasses import dataclass
 from typing import Final
 
 from pollama.errors import TemplateError
+from pollama.prompts.calling import call_rule, family_rule
 from pollama.prompts.gotemplate import DEFAULT_TEMPLATE, GoTemplate, parse_template
 from pollama.prompts.parsers import OutputParser, ParserContext, ParserFamily, find_parser, native, parser_of
 from pollama.prompts.parsers.generic import Identified, Stages
+from pollama.prompts.parsers.json_calls import json_call_format
 from pollama.prompts.parsers.thinking import ThinkingParser
 from pollama.prompts.parsers.tools import ToolParser
 from pollama.prompts.spaces import trim
+from pollama.types.generation import CallRule
 from pollama.types.messages import Think
 from pollama.types.model import Model
 from pollama.types.requests import ChatRequest, CompletionRequest
@@ -30,7 +33,7 @@ class Reading:
     ``parser`` None: the text is the content. ``preserved``: special tokens that the engine must print.
     ``thinks_before_format``: a format may bind only what follows the thinking, so the thinking is generated
     without it. ``sends_empty_pieces``: a part from which the parser releases nothing is still a record;
-    ``sends_bare_logprobs``: it is one when it carries log probabilities.
+    ``sends_bare_logprobs``: it is one when it carries log probabilities. ``calls``: what calls have to be like.
     """
 
     parser: OutputParser | None = None
@@ -38,12 +41,21 @@ class Reading:
     thinks_before_format: bool = False
     sends_empty_pieces: bool = True
     sends_bare_logprobs: bool = True
+    calls: CallRule | None = None
+
+    @property
+    def requires_call(self) -> bool:
+        """Whether nothing but a call will do."""
+        return self.calls is not None and self.calls.required
 
 
 def chat_reading(
     model: Model, request: ChatRequest, think: Think, prompt_text: str, *, source: random.Random | None = None
 ) -> Reading:
-    """Return how the answer to a chat is read. ``source`` makes the ids of tool calls."""
+    """Return how the answer to a chat is read. ``source`` makes the ids of tool calls.
+
+    Raises BadRequestError where a call is required of a model whose calls have no format that can be required.
+    """
     source = source or random.SystemRandom()
     if model.traits.mode == "native":
         return _native_reading(model, request, think, prompt_text, _ids(source, "", 32, _ANY_CASE))
@@ -57,6 +69,7 @@ def chat_reading(
             preserved=family.preserved,
             thinks_before_format=_thinks(model) and not (family.thinking and think is False),
             sends_empty_pieces=False,
+            calls=family_rule(family, request, prompt_text, thinks=think is not False),
         )
     return _generic_reading(model, request, think, prompt_text, new_id)
 
@@ -81,12 +94,15 @@ def _generic_reading(
     tag = template.tool_tag if request.offered_tools and template else ""
     tools = Identified(ToolParser(tag, request.offered_tools), new_id) if tag else None
     parser = _stages(thinking, tools)
+    call_format = json_call_format(tag) if tag else None
+    thought = template.thinking_tags if thinking and template else None
     return Reading(
         parser=parser,
         preserved=_token_of_tag(tag),
         thinks_before_format=thinking is not None and _thinks(model),
         sends_empty_pieces=parser is None,
         sends_bare_logprobs=thinking is None or tools is not None,
+        calls=call_rule(call_format, request, prompt_text, thought=thought),
     )
 
 
@@ -100,18 +116,22 @@ def _native_reading(
     family = _native_family(template, request)
     tags = native.thought_tags(template)
     if family and native.speaks_harmony(template):
-        parser: OutputParser | None = family.make(
-            ParserContext(tools=request.offered_tools, last_message=last, think=think)
-        )
+        context = ParserContext(tools=request.offered_tools, last_message=last, think=think)
+        parser: OutputParser | None = family.make(context)
+        calls = family_rule(family, request, prompt_text, thinks=True)
     else:
         thoughts = native.ThoughtSplitter(*tags, inside=trim(prompt_text).endswith(tags[0])) if tags else None
         parser = _stages(thoughts, _native_calls(template, request, family))
+        call_format = family.calls if family else json_call_format(native.call_tag(template))
+        calls = call_rule(call_format, request, prompt_text, thought=tags)
     if parser:
         parser = native.CallsAtEnd(Identified(parser, new_id))
     return Reading(
         parser=native.Prefilled(parser or native.Verbatim(), prefill) if prefill else parser,
         preserved=family.preserved if family else native.preserved_tokens(template, tags or ()),
+        thinks_before_format=_thinks(model) and think is not False and not prefill,
         sends_empty_pieces=parser is None,
+        calls=calls,
     )
 
 

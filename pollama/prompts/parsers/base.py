@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from pollama.errors import GenerationError
+from pollama.types.generation import CallFormat
 from pollama.types.messages import Message, Think, Tool, ToolCall
 
 
@@ -67,7 +68,8 @@ class ParserFamily:
     """A built-in parser as the registry lists it.
 
     ``preserved`` are the special tokens that the engine must print as text for this parser. ``prompt_tools``
-    gives the tools as the prompt has to show them, where the format allows fewer names than the API.
+    gives the tools as the prompt has to show them, where the format allows fewer names than the API. ``calls`` is how
+    the models write calls (None: in a way that cannot be required of them), ``thought`` the tags around their thoughts.
     """
 
     make: Callable[[ParserContext], OutputParser]
@@ -75,3 +77,5 @@ class ParserFamily:
     thinking: bool
     preserved: tuple[str, ...] = ()
     prompt_tools: Callable[[Sequence[Tool]], list[Tool]] | None = None
+    calls: CallFormat | None = None
+    thought: tuple[str, str] | None = None

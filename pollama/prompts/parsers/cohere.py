@@ -18,6 +18,7 @@ from pollama.prompts.parsers.partial import overlap
 from pollama.prompts.parsers.scan import BalanceScanner
 from pollama.prompts.parsers.withhold import first_tag, settled
 from pollama.prompts.spaces import GO_SPACES
+from pollama.types.generation import CallFormat
 from pollama.types.json import Json
 from pollama.types.messages import ToolCall
 
@@ -157,4 +158,12 @@ FAMILY: Final = ParserFamily(
         _TEXTS[1],
         _TEXT_ENDS[1],
     ),
+    calls=CallFormat(
+        tag=_ACTION,
+        before=tuple(f'{{ "tool_call_id" : "{number}" , "tool_name" : "' for number in range(10)),
+        between=('" , "parameters" : ',),
+        behind="}",
+        listed=True,
+    ),
+    thought=(_THINKING, _THINKING_END),
 )

@@ -17,10 +17,11 @@ from typing import Final
 from pollama.prompts.parsers.arguments import parse_arguments
 from pollama.prompts.parsers.base import Output, OutputParser, ParserContext, ParserFamily
 from pollama.prompts.parsers.generic import Stages
-from pollama.prompts.parsers.leading_thought import LeadingThought
+from pollama.prompts.parsers.leading_thought import CLOSING, OPENING, LeadingThought
 from pollama.prompts.parsers.partial import overlap
 from pollama.prompts.parsers.withhold import first_tag
 from pollama.prompts.spaces import GO_SPACES, trim
+from pollama.types.generation import CallFormat
 from pollama.types.messages import ToolCall
 
 _CALLS: Final = "<｜tool▁calls▁begin｜>"
@@ -146,10 +147,20 @@ DEEPSEEK3: Final = ParserFamily(
     tools=True,
     thinking=True,
     preserved=(_CALLS, _CALLS_END, _CALL, _CALL_END, _SEPARATOR, _OUTPUT, _OUTPUT_END),
+    calls=CallFormat(tag=_CALL, between=(_SEPARATOR,), behind=_CALL_END, lead=_CALLS),
+    thought=(OPENING, CLOSING),
 )
 COGITO: Final = ParserFamily(
     make=_make_cogito,
     tools=True,
     thinking=True,
     preserved=(_CALLS, _CALLS_END, _CALL, _CALL_END, _SEPARATOR, _OUTPUTS, _OUTPUTS_END, _OUTPUT, _OUTPUT_END),
+    calls=CallFormat(
+        tag=_CALL,
+        before=(f"function{_SEPARATOR}",),
+        between=(_FENCE,),
+        behind=f"{_FENCE_END}{_CALL_END}",
+        lead=_CALLS,
+    ),
+    thought=(OPENING, CLOSING),
 )

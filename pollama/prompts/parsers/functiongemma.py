@@ -14,6 +14,7 @@ from typing import Final
 from pollama.prompts.parsers.base import OutputParser, ParserContext, ParserFamily
 from pollama.prompts.parsers.blocks import CallBlocks, Spacing
 from pollama.prompts.parsers.typed import parse_number
+from pollama.types.generation import CallFormat
 from pollama.types.gojson import sorted_maps
 from pollama.types.json import Json
 from pollama.types.messages import ToolCall
@@ -83,4 +84,10 @@ def _make(_context: ParserContext) -> OutputParser:
     return CallBlocks(_CALL, _CALL_END, _read_call, spacing=Spacing.KEPT)
 
 
-FAMILY: Final = ParserFamily(make=_make, tools=True, thinking=False, preserved=(_CALL, _CALL_END))
+FAMILY: Final = ParserFamily(
+    make=_make,
+    tools=True,
+    thinking=False,
+    preserved=(_CALL, _CALL_END),
+    calls=CallFormat(tag=_CALL, before=("call:",), between=("{",), json=False),
+)

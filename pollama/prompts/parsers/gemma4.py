@@ -17,6 +17,7 @@ from pollama.prompts.parsers.gemma_call import parse_gemma_call
 from pollama.prompts.parsers.partial import overlap
 from pollama.prompts.parsers.withhold import first_tag, settled
 from pollama.prompts.spaces import GO_SPACES
+from pollama.types.generation import CallFormat
 
 _CHANNEL: Final = "<|channel>"
 _CHANNEL_END: Final = "<channel|>"
@@ -133,7 +134,15 @@ class Gemma4Parser:
 
 _PRESERVED: Final = (_CHANNEL, _CHANNEL_END, _CALL, _CALL_END, _RESULT, '<|"|>')
 
-GEMMA4: Final = ParserFamily(make=partial(Gemma4Parser, thinks=True), tools=True, thinking=True, preserved=_PRESERVED)
+_FORMAT: Final = CallFormat(tag=_CALL, before=("call:",), between=("{",), json=False)
+GEMMA4: Final = ParserFamily(
+    make=partial(Gemma4Parser, thinks=True),
+    tools=True,
+    thinking=True,
+    preserved=_PRESERVED,
+    calls=_FORMAT,
+    thought=(_CHANNEL, _CHANNEL_END),
+)
 NO_THINKING: Final = ParserFamily(
-    make=partial(Gemma4Parser, thinks=False), tools=True, thinking=False, preserved=_PRESERVED
+    make=partial(Gemma4Parser, thinks=False), tools=True, thinking=False, preserved=_PRESERVED, calls=_FORMAT
 )

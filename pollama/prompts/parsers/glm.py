@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 from pollama.prompts.parsers.base import OutputParser, ParserContext, ParserError, ParserFamily
@@ -19,6 +20,7 @@ from pollama.prompts.parsers.markup import Element, read_element
 from pollama.prompts.parsers.partial import overlap
 from pollama.prompts.parsers.typed import declared_property, typed_block
 from pollama.prompts.spaces import split_first_word, trim
+from pollama.types.generation import CallFormat
 from pollama.types.json import Json
 from pollama.types.messages import Tool, ToolCall
 
@@ -136,5 +138,12 @@ _PRESERVED: Final = (
     "</arg_value>",
 )
 
-GLM47: Final = ParserFamily(make=_make, tools=True, thinking=True, preserved=_PRESERVED)
-GLM_OCR: Final = ParserFamily(make=_make_ocr, tools=True, thinking=False, preserved=_PRESERVED)
+GLM47: Final = ParserFamily(
+    make=_make,
+    tools=True,
+    thinking=True,
+    preserved=_PRESERVED,
+    calls=CallFormat(tag=_CALL, between=("<arg_key>", _CALL_END), json=False),
+    thought=(OPENING, CLOSING),
+)
+GLM_OCR: Final = replace(GLM47, make=_make_ocr, thinking=False)

@@ -19,6 +19,7 @@ from pollama.prompts.parsers.base import Output, ParserContext, ParserError, Par
 from pollama.prompts.parsers.harmony_names import ToolNames, renamed_tools
 from pollama.prompts.parsers.partial import overlap
 from pollama.prompts.spaces import split_first_word, split_words, trim
+from pollama.types.generation import CallFormat
 from pollama.types.messages import Message, ToolCall
 
 _START: Final = "<|start|>"
@@ -218,4 +219,15 @@ FAMILY: Final = ParserFamily(
     thinking=True,
     preserved=(_START, _END, _MESSAGE, _CHANNEL, _CONSTRAIN),
     prompt_tools=renamed_tools,
+    calls=CallFormat(
+        tag=f" to={_FUNCTIONS}",
+        between=tuple(
+            f"{channel}{kind}{_MESSAGE}"
+            for channel in ("", f"{_CHANNEL}commentary")
+            for kind in (f" {_CONSTRAIN}json", " json", "")
+        ),
+        lead=f"{_CHANNEL}commentary",
+        single=True,
+    ),
+    thought=(f"{_CHANNEL}analysis{_MESSAGE}", f"{_END}{_START}assistant"),
 )

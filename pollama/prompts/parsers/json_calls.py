@@ -3,10 +3,25 @@
 from __future__ import annotations
 
 from pollama.prompts.parsers.arguments import as_arguments, parse_json
+from pollama.types.generation import CallFormat
 from pollama.types.json import Json
 from pollama.types.messages import ToolCall
 
+_BRACKETS = ("{", "[")
+"""Tags that also occur in prose."""
 _KINDS = {bool: "bool", str: "string", int: "number", float: "number", list: "array"}
+
+
+def json_call_format(tag: str, closing: str = "") -> CallFormat:
+    """Return the format of calls that are JSON objects: one between two tags, or any number behind one tag."""
+    return CallFormat(
+        tag="" if tag in _BRACKETS else tag,
+        before=(' { "name" : "' if closing else '{ "name" : "',),
+        between=('" , "arguments" : ', '" , "parameters" : '),
+        behind="} " + closing if closing else "}",
+        lead="[" if tag == "[" else "",
+        listed=not closing,
+    )
 
 
 def read_json_call(text: str) -> ToolCall:

@@ -9,6 +9,7 @@ arguments. Thoughts may come anywhere; they are dropped where the request does n
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from enum import Enum, auto
 from functools import partial
 from typing import Final
@@ -19,6 +20,7 @@ from pollama.prompts.parsers.partial import overlap
 from pollama.prompts.parsers.scan import BalanceScanner
 from pollama.prompts.parsers.withhold import first_tag
 from pollama.prompts.spaces import GO_SPACES
+from pollama.types.generation import CallFormat
 from pollama.types.messages import ToolCall
 
 _THINK: Final = "<think>"
@@ -223,7 +225,12 @@ _PRESERVED: Final = (
     "</arg_value>",
 )
 
-LAGUNA: Final = ParserFamily(make=partial(LagunaParser, goes_on=True), tools=True, thinking=True, preserved=_PRESERVED)
-POOLSIDE: Final = ParserFamily(
-    make=partial(LagunaParser, goes_on=False), tools=True, thinking=True, preserved=_PRESERVED
+LAGUNA: Final = ParserFamily(
+    make=partial(LagunaParser, goes_on=True),
+    tools=True,
+    thinking=True,
+    preserved=_PRESERVED,
+    calls=CallFormat(tag=_CALL, between=("<arg_key>", _CALL_END), json=False),
+    thought=(_THINK, _THINK_END),
 )
+POOLSIDE: Final = replace(LAGUNA, make=partial(LagunaParser, goes_on=False))

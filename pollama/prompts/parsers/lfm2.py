@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Final
 
 from pollama.prompts.parsers.arguments import load_json
@@ -19,6 +20,7 @@ from pollama.prompts.parsers.leading_thought import CLOSING, OPENING, LeadingTho
 from pollama.prompts.parsers.pythonic import outside, split_outside
 from pollama.prompts.parsers.typed import parse_integer, parse_number
 from pollama.prompts.spaces import trim
+from pollama.types.generation import CallFormat
 from pollama.types.gojson import quote, sorted_maps
 from pollama.types.json import Json
 from pollama.types.messages import Tool, ToolCall
@@ -143,5 +145,11 @@ def _make_thinking(context: ParserContext) -> OutputParser:
 
 _PRESERVED: Final = (OPENING, CLOSING, _CALL, _CALL_END)
 
-LFM2: Final = ParserFamily(make=_make, tools=True, thinking=False, preserved=_PRESERVED)
-LFM2_THINKING: Final = ParserFamily(make=_make_thinking, tools=True, thinking=True, preserved=_PRESERVED)
+LFM2: Final = ParserFamily(
+    make=_make,
+    tools=True,
+    thinking=False,
+    preserved=_PRESERVED,
+    calls=CallFormat(tag=_CALL, before=("[",), between=("(",), json=False),
+)
+LFM2_THINKING: Final = replace(LFM2, make=_make_thinking, thinking=True, thought=(OPENING, CLOSING))

@@ -13,6 +13,7 @@ from pollama.prompts.parsers.arguments import parse_arguments
 from pollama.prompts.parsers.base import Output, ParserContext, ParserError, ParserFamily
 from pollama.prompts.parsers.withhold import first_tag, settled
 from pollama.prompts.spaces import GO_SPACES
+from pollama.types.generation import CallFormat
 from pollama.types.messages import ToolCall
 
 _THINK: Final = "[THINK]"
@@ -131,5 +132,10 @@ class BracketScan:
 
 
 FAMILY: Final = ParserFamily(
-    make=MinistralParser, tools=True, thinking=False, preserved=(_CALL, _THINK, _THINK_END, _ARGUMENTS)
+    make=MinistralParser,
+    tools=True,
+    thinking=False,
+    preserved=(_CALL, _THINK, _THINK_END, _ARGUMENTS),
+    calls=CallFormat(tag=_CALL, between=(_ARGUMENTS,)),
+    thought=(_THINK, _THINK_END),
 )

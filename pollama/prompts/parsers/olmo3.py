@@ -18,6 +18,7 @@ from pollama.prompts.parsers.passthrough import Passthrough
 from pollama.prompts.parsers.pythonic import split_outside
 from pollama.prompts.parsers.typed import parse_integer, parse_number
 from pollama.prompts.spaces import trim
+from pollama.types.generation import CallFormat
 from pollama.types.gojson import sorted_maps
 from pollama.types.json import Json
 from pollama.types.messages import ToolCall
@@ -100,5 +101,11 @@ def _make_thinking(context: ParserContext) -> OutputParser:
     return Passthrough() if context.continues_content else LeadingThought(trims_answer=False)
 
 
-OLMO3: Final = ParserFamily(make=_make, tools=True, thinking=False, preserved=(_CALLS, _CALLS_END))
+OLMO3: Final = ParserFamily(
+    make=_make,
+    tools=True,
+    thinking=False,
+    preserved=(_CALLS, _CALLS_END),
+    calls=CallFormat(tag=_CALLS, between=("(",), json=False),
+)
 THINKING: Final = ParserFamily(make=_make_thinking, tools=False, thinking=True)

@@ -10,7 +10,7 @@ from typing import Final
 from pollama.prompts.parsers.base import OutputParser, ParserContext, ParserError, ParserFamily
 from pollama.prompts.parsers.blocks import CallBlocks, Spacing
 from pollama.prompts.parsers.generic import Stages
-from pollama.prompts.parsers.json_calls import read_json_call
+from pollama.prompts.parsers.json_calls import json_call_format, read_json_call
 from pollama.prompts.parsers.leading_thought import CLOSING, OPENING, LeadingThought
 from pollama.types.messages import ToolCall
 
@@ -56,11 +56,25 @@ def _make_vl_thinking(context: ParserContext) -> OutputParser:
     return calls if context.continues_content else Stages(LeadingThought(ended_by=(CALL,)), calls)
 
 
-QWEN3: Final = ParserFamily(make=_make, tools=True, thinking=False, preserved=(CALL, CALL_END))
+_FORMAT: Final = json_call_format(CALL, CALL_END)
+_THOUGHT: Final = (OPENING, CLOSING)
+QWEN3: Final = ParserFamily(make=_make, tools=True, thinking=False, preserved=(CALL, CALL_END), calls=_FORMAT)
 QWEN3_THINKING: Final = ParserFamily(
-    make=_make_thinking, tools=True, thinking=True, preserved=(OPENING, CLOSING, CALL, CALL_END)
+    make=_make_thinking,
+    tools=True,
+    thinking=True,
+    preserved=(OPENING, CLOSING, CALL, CALL_END),
+    calls=_FORMAT,
+    thought=_THOUGHT,
 )
-QWEN3_VL: Final = ParserFamily(make=_make_vl, tools=True, thinking=False, preserved=(CLOSING, CALL, CALL_END))
+QWEN3_VL: Final = ParserFamily(
+    make=_make_vl, tools=True, thinking=False, preserved=(CLOSING, CALL, CALL_END), calls=_FORMAT
+)
 QWEN3_VL_THINKING: Final = ParserFamily(
-    make=_make_vl_thinking, tools=True, thinking=True, preserved=(CLOSING, CALL, CALL_END)
+    make=_make_vl_thinking,
+    tools=True,
+    thinking=True,
+    preserved=(CLOSING, CALL, CALL_END),
+    calls=_FORMAT,
+    thought=_THOUGHT,
 )

@@ -7,6 +7,7 @@ CALL is the almost-XML of ``xml_call``.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import Final
 
@@ -16,6 +17,7 @@ from pollama.prompts.parsers.generic import Stages
 from pollama.prompts.parsers.leading_thought import CLOSING, OPENING, LeadingThought
 from pollama.prompts.parsers.qwen3 import CALL, CALL_END
 from pollama.prompts.parsers.xml_call import parse_xml_call
+from pollama.types.generation import CallFormat
 from pollama.types.messages import ToolCall
 
 _TAGS: Final = (OPENING, CLOSING, CALL, CALL_END)
@@ -39,8 +41,14 @@ def _make_thinking(context: ParserContext, *, trims_call: bool) -> OutputParser:
     return Stages(thought, calls)
 
 
-FAMILY: Final = ParserFamily(make=_make, tools=True, thinking=False, preserved=(CALL, CALL_END))
-QWEN35: Final = ParserFamily(make=partial(_make_thinking, trims_call=True), tools=True, thinking=True, preserved=_TAGS)
-NEMOTRON3: Final = ParserFamily(
-    make=partial(_make_thinking, trims_call=False), tools=True, thinking=True, preserved=_TAGS
+_FORMAT: Final = CallFormat(tag=CALL, before=(" <function=",), between=(">",), json=False)
+FAMILY: Final = ParserFamily(make=_make, tools=True, thinking=False, preserved=(CALL, CALL_END), calls=_FORMAT)
+QWEN35: Final = ParserFamily(
+    make=partial(_make_thinking, trims_call=True),
+    tools=True,
+    thinking=True,
+    preserved=_TAGS,
+    calls=_FORMAT,
+    thought=(OPENING, CLOSING),
 )
+NEMOTRON3: Final = replace(QWEN35, make=partial(_make_thinking, trims_call=False))

@@ -10,7 +10,8 @@ from pollama.native.errors import NativeError
 from pollama.native.media import MediaPrompt, Projector
 from pollama.native.sampler import Grammar
 from pollama.native.vocabulary import Vocabulary
-from pollama.runners.llamacpp.grammar import grammar_of
+from pollama.runners.llamacpp.cells import cells_per_position
+from pollama.runners.llamacpp.grammar import call_grammar, grammar_of
 from pollama.runners.llamacpp.sampling import TokenChooser, chain_settings
 from pollama.runners.llamacpp.sequences import Limits, Sequence
 from pollama.runners.llamacpp.shift import ShiftRule, cut_prompt
@@ -35,7 +36,7 @@ class Preparer:
         """
         proceed()
         media = self._media_prompt(job, proceed) if job.media else MediaPrompt(self._prompt(job), {})
-        prompt = self._checked_length(media.tokens)
+        prompt = self._checked(media.tokens)
         rule = ShiftRule(self._window, job.keep, len(prompt), self._vocabulary.adds_bos)
         return Sequence(
             ticket=ticket,
@@ -64,6 +65,8 @@ class Preparer:
         text = job.grammar
         if job.format not in (None, ""):
             text = grammar_of(job.format)
+        elif job.calls is not None:
+            text = call_grammar(job.calls)
         if not text:
             return None
         try:
@@ -77,9 +80,13 @@ class Preparer:
             tokens = self._shortened(tokens, job)
         return tokens
 
-    def _checked_length(self, tokens: list[int]) -> list[int]:
-        if len(tokens) >= self._window:
-            raise PromptTooLongError(_overflow_body(len(tokens), self._window))
+    def _checked(self, tokens: list[int]) -> list[int]:
+        """Return ``tokens``, which fit the window, in cells as in positions, and end with something to go on from."""
+        cells = sum(cells_per_position(tokens))
+        if cells >= self._window:
+            raise PromptTooLongError(_overflow_body(cells, self._window))
+        if tokens and tokens[-1] < 0:
+            raise GenerationError("the prompt ends with an image or audio: text must follow it", 400)
         return tokens
 
     def _media_prompt(self, job: GenerateJob, proceed: Callable[[], None]) -> MediaPrompt:

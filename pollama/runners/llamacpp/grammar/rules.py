@@ -62,6 +62,12 @@ class RuleBook:
         self._rules[name] = body
         return name
 
+    def copy(self) -> RuleBook:
+        """Return a book with the same rules, to be changed without changing this one."""
+        other = RuleBook()
+        other._rules = dict(self._rules)
+        return other
+
     def text(self, start: str) -> str:
         """Return the grammar, beginning with rule ``start``."""
         lines = [f"root ::= {start}"]

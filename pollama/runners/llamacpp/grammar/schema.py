@@ -34,18 +34,21 @@ _TYPES: Final = ("object", "array", "string", "number", "integer", "boolean", "n
 
 
 class SchemaCompiler:
-    """Compiles one schema. Raises GenerationError (400) naming the place and the keyword that it cannot follow."""
+    """Compiles one schema into ``book``.
 
-    def __init__(self, schema: Mapping[str, Json]) -> None:
+    Raises GenerationError (400) naming the place and the keyword that it cannot follow.
+    """
+
+    def __init__(self, schema: Mapping[str, Json], book: RuleBook) -> None:
         self._root = schema
-        self._book = RuleBook()
+        self._book = book
         self._references: dict[str, str] = {}
         self._depth = 0
         self._book.primitive("space")
 
-    def grammar(self) -> str:
-        """Return the grammar."""
-        return self._book.text(self._visit(self._root, "answer"))
+    def rule(self, place: str) -> str:
+        """Return the name of the rule for the schema; ``place`` is what it and errors call it."""
+        return self._visit(self._root, place)
 
     def _visit(self, schema: Json, place: str) -> str:
         """Return the name of a rule for ``schema``; ``place`` names it in rules and errors."""
