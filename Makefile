@@ -5,6 +5,7 @@
 #   make test      the tests
 #   make check     formatting, lint and types
 #   make bench     the benchmarks
+#   make registry  a registry for the tests to push to (Debian's, below .cache)
 #   make docs      the generated parts of docs/
 #   make lock      the lock files (needs uv)
 #
@@ -20,7 +21,7 @@ FREE_PORT := import socket; print(socket.create_server(("127.0.0.1", 0)).getsock
 COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-annotate --no-header
 
-.PHONY: install dev demo test check bench docs lock clean
+.PHONY: install dev demo registry test check bench docs lock clean
 
 install: $(VENV)/.installed
 dev: $(VENV)/.dev
@@ -49,6 +50,9 @@ demo: install
 	@OLLAMA_MODELS="$(CURDIR)/.cache/demo/models" \
 	OLLAMA_HOST="127.0.0.1:$$($(BIN)/python -c '$(FREE_PORT)')" \
 	$(BIN)/pollama run demo --think=false "Hello! Who are you, and what can you do?"
+
+registry:
+	@tools/docker_registry.sh
 
 test: dev
 	$(BIN)/python -m pytest
