@@ -1,0 +1,139 @@
+"""Measures the way to a device's memory: ``python -m pollama.native.speed_link --device CUDA0``.
+
+With ``--cores 0 --to 1`` it is the way to a device that another process serves on core 1: what a split over two
+processes of this machine pays for each hand-over. Prints a JSON object.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from pollama.native import rpc
+from pollama.native.errors import NativeError
+from pollama.native.library import initialise
+from pollama.native.speed_child import pin, result_stream
+from pollama.native.speed_graph import Computer, Tensor
+
+_SECONDS: Final = 0.25
+_LARGE: Final = 8 << 20
+"""As much as a batch of activations; ggml compares hashes of what is larger before it sends it."""
+_SMALL: Final = 4
+_START_SECONDS: Final = 30.0
+_POLL_SECONDS: Final = 0.02
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinkSpeed:
+    """``bandwidth`` towards the device in bytes/s, ``latency`` of one way in seconds."""
+
+    bandwidth: float
+    latency: float
+
+
+def measure(name: str) -> LinkSpeed:
+    """Measure the way to the memory of the device ``name``. Raises NativeError for one that cannot be used."""
+    computer = Computer(name, 1)
+    try:
+        with computer.tensor(_LARGE) as large, computer.tensor(_SMALL) as small:
+            content, number = np.zeros(_LARGE, dtype=np.uint8), np.zeros(_SMALL, dtype=np.uint8)
+            round_trip = _seconds(lambda: small.read(number))
+            transfer = _seconds(lambda: _write_all(large, content, number))
+    finally:
+        computer.close()
+    return LinkSpeed(bandwidth=_LARGE / max(transfer - round_trip, 1e-9), latency=round_trip / 2)
+
+
+def _write_all(tensor: Tensor, content: npt.NDArray[np.uint8], number: npt.NDArray[np.uint8]) -> None:
+    """Write, and wait until it has arrived: some devices only queue what is written."""
+    tensor.write(content)
+    tensor.read(number)
+
+
+def _seconds(run: Callable[[], object]) -> float:
+    """Return the time of the fastest run."""
+    run()
+    end = time.perf_counter() + _SECONDS
+    fastest = float("inf")
+    while time.perf_counter() < end:
+        began = time.perf_counter()
+        run()
+        fastest = min(fastest, time.perf_counter() - began)
+    return fastest
+
+
+def measure_served(cores: Sequence[int]) -> LinkSpeed:
+    """Measure the way to a device on ``cores`` that another process serves. Raises NativeError when it does not."""
+    endpoint = f"127.0.0.1:{_free_port()}"
+    command = (sys.executable, "-m", "pollama.native.speed_link", "--serve", endpoint, "--to", *map(str, cores))
+    # The server ends with this process: then its standard input closes.
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as server:
+        try:
+            _wait_for(endpoint, server)
+            return measure(rpc.add_server(endpoint)[0])
+        finally:
+            server.kill()
+
+
+def _free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+        return port
+
+
+def _wait_for(endpoint: str, server: subprocess.Popen[bytes]) -> None:
+    """Return when ``endpoint`` accepts: a refused connection would abort this process inside ggml."""
+    host, _, port = endpoint.partition(":")
+    end = time.monotonic() + _START_SECONDS
+    while server.poll() is None and time.monotonic() < end:
+        with suppress(OSError), socket.create_connection((host, int(port))):
+            return
+        time.sleep(_POLL_SECONDS)
+    raise NativeError("the device worker does not start")
+
+
+def _serve(endpoint: str) -> None:
+    """Serve the CPU until standard input closes."""
+    threading.Thread(target=lambda: (sys.stdin.read(), os._exit(0)), daemon=True).start()
+    rpc.serve(endpoint, ["CPU"], 1)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="pollama.native.speed_link", description="Measure the way to a device.")
+    parser.add_argument("--device", default="", help="the engine's name of it; else a CPU device in another process")
+    parser.add_argument("--cores", type=int, nargs="*", default=[], help="run on these only")
+    parser.add_argument("--to", type=int, nargs="*", default=[], help="cores of the other process")
+    parser.add_argument("--serve", default="", metavar="HOST:PORT", help="be the other process")
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Measure and print, or serve."""
+    arguments = _arguments()
+    if arguments.serve:
+        pin(arguments.to)
+        _serve(arguments.serve)
+        return
+    pin(arguments.cores)
+    with result_stream() as stream:
+        initialise()
+        speed = measure(arguments.device) if arguments.device else measure_served(arguments.to)
+        json.dump(asdict(speed), stream)
+
+
+if __name__ == "__main__":
+    main()
