@@ -12,6 +12,7 @@ from pollama.config import Config
 from pollama.discover.cpu import Limits, allowed_cores, check_cores, cpu_devices
 from pollama.discover.ggml import PROBE, EngineDevice, engine_devices
 from pollama.discover.nvidia import NvidiaGpu, nvidia_gpus
+from pollama.discover.speeds import SpeedBook
 from pollama.types.devices import Device, DeviceKind
 
 log = logging.getLogger(__name__)
@@ -42,6 +43,7 @@ class DeviceReader:
         config: Config,
         gpus: Callable[[], Sequence[NvidiaGpu]] = nvidia_gpus,
         probe: Sequence[str] = PROBE,
+        speeds: SpeedBook | None = None,
     ) -> None:
         if config.cpu_partitions:
             place = f"{config.file}: devices.cpu" if config.file else "devices.cpu"
@@ -49,11 +51,16 @@ class DeviceReader:
         self._config = config
         self._vendor_gpus = gpus
         self._probe = probe
+        self._speeds = speeds
         self._engine: list[EngineDevice] | None = None
         self._reading = asyncio.Lock()
 
     async def read(self) -> list[Device]:
-        """Return all devices with their free memory as it is now."""
+        """Return all devices with their free memory as it is now, and their speed where it was measured."""
+        found = await self._read()
+        return found if self._speeds is None else self._speeds.devices(found)
+
+    async def _read(self) -> list[Device]:
         async with self._reading:
             known = await asyncio.to_thread(self._vendor_gpus)
             if self._engine is None:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import logging
 import sys
-from asyncio.subprocess import DEVNULL, PIPE
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
 import msgspec
+
+from pollama.discover.child import output_of
 
 log = logging.getLogger(__name__)
 
@@ -38,22 +37,9 @@ async def engine_devices(environ: Mapping[str, str], command: Sequence[str] = PR
     A probe that fails is logged and leaves the CPU alone.
     """
     try:
-        output = await _output(command, environ)
+        output = await output_of(command, environ, _PROBE_SECONDS)
         devices = msgspec.json.decode(output, type=list[EngineDevice])
     except (OSError, TimeoutError, msgspec.DecodeError) as error:
         log.warning("the engine's devices could not be listed, using the CPU only: %s", error or type(error).__name__)
         return []
     return [device for device in devices if device.kind in ("gpu", "igpu") and device.total_bytes > 0]
-
-
-async def _output(command: Sequence[str], environ: Mapping[str, str]) -> bytes:
-    process = await asyncio.create_subprocess_exec(*command, env=environ, stdin=DEVNULL, stdout=PIPE, stderr=DEVNULL)
-    try:
-        async with asyncio.timeout(_PROBE_SECONDS):
-            output, _ = await process.communicate()
-    finally:
-        if process.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                process.kill()
-            await process.wait()
-    return output
