@@ -12,6 +12,9 @@ from typing import Literal
 from pollama.types.json import Json
 from pollama.types.speed import Speed
 
+OPEN_SPACE = "\N{OPEN BOX}"
+"""In a ``CallFormat``: any white space, or none."""
+
 FinishReason = Literal["stop", "length", "aborted"]
 """``stop``: end token or stop string; ``length``: budget or context; ``aborted``: cancelled by the caller."""
 
@@ -30,14 +33,16 @@ class Sampling:
     repeat_penalty: float = 1.0
     presence_penalty: float = 0.0
     frequency_penalty: float = 0.0
+    logit_bias: dict[int, float] = field(default_factory=dict)
+    """What is added to the logits of token ids before anything else."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallFormat:
     """How a model writes the call of a tool: ``tag before NAME between ARGUMENTS behind``.
 
-    A space in ``before``, ``between`` and ``behind`` stands for any white space or none; the first two are lists of
-    alternatives. Without a tag an answer is a call where it begins like one. ``lead`` is what a model writes in front
+    ``OPEN_SPACE`` in ``before``, ``between`` and ``behind`` stands for any white space or none; the first two are lists
+    of alternatives. Without a tag an answer is a call where it begins like one. ``lead`` is what a model writes in front
     of the tag where nothing else comes first. ``listed``: one tag may begin a JSON list of calls; ``single``: nothing
     may follow a call. ``json`` false: the arguments are in a notation that no grammar holds.
     """

@@ -160,8 +160,8 @@ FAMILY: Final = ParserFamily(
     ),
     calls=CallFormat(
         tag=_ACTION,
-        before=tuple(f'{{ "tool_call_id" : "{number}" , "tool_name" : "' for number in range(10)),
-        between=('" , "parameters" : ',),
+        before=tuple(f'{{␣"tool_call_id"␣:␣"{number}"␣,␣"tool_name"␣:␣"' for number in range(10)),
+        between=('"␣,␣"parameters"␣:␣',),
         behind="}",
         listed=True,
     ),

@@ -16,9 +16,9 @@ def json_call_format(tag: str, closing: str = "") -> CallFormat:
     """Return the format of calls that are JSON objects: one between two tags, or any number behind one tag."""
     return CallFormat(
         tag="" if tag in _BRACKETS else tag,
-        before=(' { "name" : "' if closing else '{ "name" : "',),
-        between=('" , "arguments" : ', '" , "parameters" : '),
-        behind="} " + closing if closing else "}",
+        before=('␣{␣"name"␣:␣"' if closing else '{␣"name"␣:␣"',),
+        between=('"␣,␣"arguments"␣:␣', '"␣,␣"parameters"␣:␣'),
+        behind=f"}}␣{closing}" if closing else "}",
         lead="[" if tag == "[" else "",
         listed=not closing,
     )

@@ -41,7 +41,7 @@ def _make_thinking(context: ParserContext, *, trims_call: bool) -> OutputParser:
     return Stages(thought, calls)
 
 
-_FORMAT: Final = CallFormat(tag=CALL, before=(" <function=",), between=(">",), json=False)
+_FORMAT: Final = CallFormat(tag=CALL, before=("␣<function=",), between=(">",), json=False)
 FAMILY: Final = ParserFamily(make=_make, tools=True, thinking=False, preserved=(CALL, CALL_END), calls=_FORMAT)
 QWEN35: Final = ParserFamily(
     make=partial(_make_thinking, trims_call=True),

@@ -15,7 +15,7 @@ from typing import Final
 from pollama.errors import GenerationError
 from pollama.runners.llamacpp.grammar.rules import RuleBook, class_char, literal
 from pollama.runners.llamacpp.grammar.schema import SchemaCompiler
-from pollama.types.generation import CallRule
+from pollama.types.generation import OPEN_SPACE, CallRule
 from pollama.types.json import Json
 
 _LOG: Final = logging.getLogger(__name__)
@@ -88,11 +88,9 @@ class _CallCompiler:
         return rule
 
     def _behind(self, call: str) -> str:
-        """Return the rule for what follows a call of a list: a comma and another call, or text that has none."""
-        tag, more = self._format.tag, self._book.reserve("more")
-        ways = [f'"," space {call} {more}', *([f"{literal(tag[0])} {self._text[1]}"] if tag else [])]
-        ways.append(f"{_none_of(',', tag[:1])} {self._text[0]}")
-        return self._book.define(more, f"[{_BLANK}]* ({' | '.join(ways)})?")
+        """Return the rule for what follows a call where there may be a list of them: every brace begins another one."""
+        more = self._book.reserve("more")
+        return self._book.define(more, f"[^{{]* ({call} {more})?")
 
     def _until(self, tag: str, following: str, name: str, *, may_end: bool = True) -> list[str]:
         """Return the rules for text in which ``tag`` leads to ``following``, and which may end anywhere else.
@@ -112,7 +110,7 @@ class _CallCompiler:
         """Return the expression for an answer that is a call, or a list of calls, if it begins like one."""
         before = self._format.before[0]
         rest = f"{named} {self._behind(f'{_spaced(before)} {named}')}"
-        for part in reversed(before.split(" ")):
+        for part in reversed(before.split(OPEN_SPACE)):
             for index in range(len(part) - 1, -1, -1):
                 behind, rest = rest, self._step(part[index], rest, skips=not index)
         ways = [f'"[" {rest}', f"{literal(before[0])} {behind}", f"{_none_of('[', before[0])} {self._text[0]}"]
@@ -142,6 +140,6 @@ def _one_of(alternatives: Sequence[str]) -> str:
 
 
 def _spaced(text: str) -> str:
-    """Return an expression for ``text`` where a space is any white space or none."""
-    parts = [literal(part) if part else "" for part in text.split(" ")]
+    """Return an expression for ``text`` of a format."""
+    parts = [literal(part) if part else "" for part in text.split(OPEN_SPACE)]
     return " space ".join(parts).strip()
