@@ -42,9 +42,9 @@ class CallFormat:
     """How a model writes the call of a tool: ``tag before NAME between ARGUMENTS behind``.
 
     ``OPEN_SPACE`` in ``before``, ``between`` and ``behind`` stands for any white space or none; the first two are lists
-    of alternatives. Without a tag an answer is a call where it begins like one. ``lead`` is what a model writes in front
-    of the tag where nothing else comes first. ``listed``: one tag may begin a JSON list of calls; ``single``: nothing
-    may follow a call. ``json`` false: the arguments are in a notation that no grammar holds.
+    of alternatives. Without a tag an answer is a call where it begins like one. ``lead`` is what a model writes in
+    front of the tag where nothing else comes first. ``listed``: one tag may begin a JSON list of calls; ``single``:
+    nothing may follow a call. ``json`` false: the arguments are in a notation that no grammar holds.
     """
 
     tag: str
@@ -205,7 +205,7 @@ class RunnerInfo:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerUse:
-    """What the worker of one ``device`` did for a runner, in seconds since it was started.
+    """What the worker of one ``device`` did for a runner, in seconds since it listens.
 
     ``busy_seconds`` is processor time of the thread that serves: it sleeps while it has nothing to compute.
     """

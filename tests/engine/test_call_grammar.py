@@ -83,18 +83,26 @@ def test_wrong_calls_do_not_pass(probe: Model, text: str) -> None:
     ("text", "passes"),
     [
         (f" {CALL}", True),
-        (f"[ {CALL}, {CALL} ]", True),
+        (f"{CALL}, {CALL}", True),
+        (f"[{CALL}]", True),
         ("{ no }", True),
         ('{"named": 1}', True),
         ('a {"name": "x"}', True),
         ('{"name": 5}', True),
         ('{ "name": "x"', False),
-        ('[{"name": "x"', False),
-        (f"[{CALL}, {{", False),
+        (f"{CALL}, {{", False),
     ],
 )
 def test_without_a_tag_an_answer_is_a_call_where_it_begins_like_one(probe: Model, text: str, passes: bool) -> None:
     assert accepts(probe, call_grammar(BARE), text) == passes
+
+
+def test_a_list_of_calls_without_a_tag_begins_with_its_bracket(probe: Model) -> None:
+    grammar = call_grammar(CallRule(format=json_call_format("["), tools=TOOLS))
+    assert accepts(probe, grammar, f"[ {CALL}, {CALL} ]")
+    assert accepts(probe, grammar, '{"name": "x"')
+    assert not accepts(probe, grammar, '[{"name": "x"')
+    assert not accepts(probe, grammar, f"[{CALL}, {{")
 
 
 def test_a_required_call_follows_the_thought(probe: Model) -> None:
@@ -133,18 +141,26 @@ async def test_every_required_call_of_a_hot_model_is_right(probe_model: Path, op
             check_calls(output, f"{name}: {text!r}")
 
 
-async def test_every_call_of_a_hot_model_is_right_once_it_has_begun(probe_model: Path, open_engine: OpenEngine) -> None:
+async def test_every_required_call_behind_a_tag_of_a_template_is_right(
+    probe_model: Path, open_engine: OpenEngine
+) -> None:
     engine = open_engine(spec_of(probe_model, sequences=8, context=1024))
-    for rule in (replace(TAGGED, required=True, thought=None), replace(BARE, required=True)):
-        for text in await hot_answers(engine, rule, 8):
-            parser = ToolParser(rule.format.tag or "{", [Tool(name="get"), Tool(name="get_all")])
+    for tag in ("<tool_call>", "{", "["):
+        for text in await hot_answers(engine, CallRule(format=json_call_format(tag), tools=TOOLS, required=True), 8):
+            parser = ToolParser(tag, [Tool(name="get"), Tool(name="get_all")])
             check_calls(parser.feed(text), text)
 
 
 async def hot_answers(engine: Any, rule: CallRule, count: int) -> list[str]:
     """Return answers at a temperature at which nothing but the grammar makes sense."""
     jobs = [
-        GenerateJob(prompt="please count", calls=rule, max_tokens=200, sampling=replace(HOT, seed=seed))
+        GenerateJob(
+            prompt="please count",
+            calls=rule,
+            max_tokens=200,
+            sampling=replace(HOT, seed=seed),
+            preserved=["<tool_call>", "</tool_call>"],
+        )
         for seed in range(count)
     ]
     return [got.text for got in await answers(engine, jobs)]

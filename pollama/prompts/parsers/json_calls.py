@@ -14,12 +14,12 @@ _KINDS = {bool: "bool", str: "string", int: "number", float: "number", list: "ar
 
 def json_call_format(tag: str, closing: str = "") -> CallFormat:
     """Return the format of calls that are JSON objects: one between two tags, or any number behind one tag."""
+    before = "[␣" if tag == "[" else "␣" if closing else ""
     return CallFormat(
         tag="" if tag in _BRACKETS else tag,
-        before=('␣{␣"name"␣:␣"' if closing else '{␣"name"␣:␣"',),
+        before=(before + '{␣"name"␣:␣"',),
         between=('"␣,␣"arguments"␣:␣', '"␣,␣"parameters"␣:␣'),
         behind=f"}}␣{closing}" if closing else "}",
-        lead="[" if tag == "[" else "",
         listed=not closing,
     )
 

@@ -20,6 +20,7 @@ from pollama.types.json import Json
 
 _LOG: Final = logging.getLogger(__name__)
 _BLANK: Final = " \\t\\r\\n"
+_LIST: Final = '"[" space '
 
 
 def call_grammar(rule: CallRule) -> str:
@@ -36,6 +37,7 @@ class _CallCompiler:
         self._book = RuleBook()
         self._book.primitive("space")
         self._calls = self._book.reserve("calls")
+        self._more = self._book.reserve("more") if rule.format.listed else ""
         # The rules for text of which the first 0, 1, ... characters of the tag are the end.
         self._text = self._until(rule.format.tag, self._calls, "text") or [self._define("text", ".*")]
 
@@ -44,6 +46,8 @@ class _CallCompiler:
         tools = self._rule.tools.items()
         named = self._define("named", " | ".join(self._named(name, schema) for name, schema in tools))
         call = f"{_one_of(self._format.before)} {named}".strip()
+        if self._format.listed:  # every brace behind a call begins another one
+            self._book.define(self._more, f"[^{{]* ({call.removeprefix(_LIST)} {self._more})?")
         self._book.define(self._calls, self._after_tag(call))
         if self._rule.required:
             answer = f"space {literal(self._format.lead + self._format.tag)} {self._calls}"
@@ -57,7 +61,8 @@ class _CallCompiler:
     def _after_tag(self, call: str) -> str:
         """Return the expression for what stands behind a tag, to the end of the answer."""
         if self._format.listed:
-            return f'space ("[" space)? {call} {self._behind(call)}'
+            bracket = 'space ("[" space)? ' if self._format.tag else ""
+            return f"{bracket}{call} {self._more}"
         return call if self._format.single else f"{call} {self._text[0]}"
 
     def _behind_thought(self, answer: str) -> str:
@@ -87,11 +92,6 @@ class _CallCompiler:
         self._book = book
         return rule
 
-    def _behind(self, call: str) -> str:
-        """Return the rule for what follows a call where there may be a list of them: every brace begins another one."""
-        more = self._book.reserve("more")
-        return self._book.define(more, f"[^{{]* ({call} {more})?")
-
     def _until(self, tag: str, following: str, name: str, *, may_end: bool = True) -> list[str]:
         """Return the rules for text in which ``tag`` leads to ``following``, and which may end anywhere else.
 
@@ -107,14 +107,12 @@ class _CallCompiler:
         return states
 
     def _unless_call(self, named: str) -> str:
-        """Return the expression for an answer that is a call, or a list of calls, if it begins like one."""
-        before = self._format.before[0]
-        rest = f"{named} {self._behind(f'{_spaced(before)} {named}')}"
-        for part in reversed(before.split(OPEN_SPACE)):
+        """Return the rule for an answer that consists of calls if it begins like one."""
+        rest = f"{named} {self._more}"
+        for part in reversed(self._format.before[0].split(OPEN_SPACE)):
             for index in range(len(part) - 1, -1, -1):
-                behind, rest = rest, self._step(part[index], rest, skips=not index)
-        ways = [f'"[" {rest}', f"{literal(before[0])} {behind}", f"{_none_of('[', before[0])} {self._text[0]}"]
-        return f"[{_BLANK}]* ({' | '.join(ways)})?"
+                rest = self._step(part[index], rest, skips=not index)
+        return rest
 
     def _step(self, char: str, following: str, *, skips: bool) -> str:
         """Return the rule for ``following`` behind a character, with white space before it, or any other text."""
