@@ -25,6 +25,8 @@ _BLOCK: Final = re.compile(r"(?:enc\.|dec\.)?blk\.(\d{1,6})\.(.+)")
 _INPUTS: Final = ("token_embd", "per_layer_token_embd", "position_embd", "token_types", "v.", "a.", "mm.")
 """Beginnings of the names of tensors in front of the first block; image and sound encoders are among them."""
 _ATTENTION: Final = ("attn_k.", "attn_kv_a_mqa.", "attn_kv_b.", "attn_qkv.")
+_EXPERTS: Final = re.compile(r"ffn_[a-z_]+_exps\..+")
+"""Names of tensors that hold all routed experts of a block."""
 _STATE: Final = ("ssm_", "time_mix_", "shortconv.")
 """Beginnings of the names of tensors of blocks that keep a recurrent state."""
 _STATE_KEYS: Final = ("ssm.state_size", "ssm.inner_size", "wkv.head_size", "shortconv.l_cache")
@@ -62,6 +64,7 @@ def model_spec(header: Header) -> ModelSpec:
         recurrent=any(header.own(key) in header.values for key in _STATE_KEYS),
         expert_count=own.integer("expert_count"),
         expert_used_count=own.integer("expert_used_count"),
+        expert_bytes=tuple(groups.experts) if any(groups.experts) else (),
         pooling_type=header.integer(header.own("pooling_type")),
         has_vision=header.own("vision.block_count") in header.values,
         has_audio=header.own("audio.block_count") in header.values,
@@ -74,9 +77,10 @@ def model_spec(header: Header) -> ModelSpec:
 
 @dataclass(slots=True)
 class _Groups:
-    """Bytes of the tensors before, in and behind the blocks, and the names of each block's tensors."""
+    """Bytes of the tensors before, in and behind the blocks, of their experts, and the names of each block's tensors."""
 
     blocks: list[int]
+    experts: list[int]
     inputs: int = 0
     outputs: int = 0
     names: dict[int, list[str]] = field(default_factory=lambda: defaultdict(list))
@@ -85,6 +89,7 @@ class _Groups:
         match = _BLOCK.fullmatch(tensor.name)
         if match is not None and int(match[1]) < len(self.blocks):
             self.blocks[int(match[1])] += tensor.size
+            self.experts[int(match[1])] += tensor.size if _EXPERTS.fullmatch(match[2]) else 0
             self.names[int(match[1])].append(match[2])
         elif tensor.name.startswith(_INPUTS):
             self.inputs += tensor.size
@@ -103,7 +108,7 @@ def _group(header: Header) -> _Groups:
     block_count = header.integer(header.own("block_count")) or 0
     if block_count > _MAX_BLOCKS:
         raise WeightsError(f"{header.path}: {header.own('block_count')} is {block_count}")
-    groups = _Groups([0] * block_count)
+    groups = _Groups([0] * block_count, [0] * block_count)
     for tensor in header.tensors:
         groups.add(tensor)
     return groups

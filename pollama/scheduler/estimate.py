@@ -99,7 +99,7 @@ def footprint(model: Model, shape: CacheShape, kv_type: str, *, flash_attention:
         logits=_LOGITS_COPIES * 4 * spec.vocabulary_length * shape.sequences if generates(model) else 0,
         attached=max(0, model.stored.size - spec.file_bytes),
         embedding=spec.input_bytes,
-        output_copy=spec.input_bytes if generates(model) and _is_tied(spec) else 0,
+        output_copy=spec.input_bytes if generates(model) and is_tied(spec) else 0,
     )
 
 
@@ -157,7 +157,7 @@ def _streams(shape: CacheShape) -> int:
     return 1 if shape.shared_cells else shape.sequences
 
 
-def _is_tied(spec: ModelSpec) -> bool:
+def is_tied(spec: ModelSpec) -> bool:
     """Tell a model without an output matrix: what is behind its last block is small against the embedding."""
     return spec.output_bytes * 8 < spec.input_bytes
 

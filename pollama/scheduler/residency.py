@@ -35,7 +35,12 @@ class Memory:
         taken, holders = planned_bytes(plans), Counter(device for plan in plans for device in holding_devices(plan))
         on_host = self._on_host(taken)
         return [
-            Space(device, self._free(device, taken.get(device.id, 0), on_host), holders[device.id])
+            Space(
+                device,
+                self._free(device, taken.get(device.id, 0), on_host),
+                holders[device.id],
+                None if device.is_gpu else self._on_machine(device, on_host),
+            )
             for device in self.devices
         ]
 
@@ -63,9 +68,14 @@ class Memory:
             free = min(device.free_bytes, self._host_free()) if device.integrated else device.free_bytes
             margin = self._policy.gpu_overhead + self._policy.gpu_margin
             return min(device.capacity_bytes, free + self._ours.get(device.id, 0)) - margin - taken
-        shared = min(device.total_bytes, device.free_bytes + self._on_host(self._ours))
-        shared -= self._policy.host_margin + on_host
+        shared = self._on_machine(device, on_host)
         return shared if device.limit_bytes is None else min(shared, device.limit_bytes - taken)
+
+    def _on_machine(self, device: Device, on_host: int) -> int:
+        """Return what is free of the memory in which a CPU device lies, beside ``on_host`` bytes of plans."""
+        return (
+            min(device.total_bytes, device.free_bytes + self._on_host(self._ours)) - self._policy.host_margin - on_host
+        )
 
     def _on_host(self, taken: Mapping[str, int]) -> int:
         return sum(taken.get(device.id, 0) for device in self.devices if not device.is_gpu)

@@ -19,6 +19,8 @@ class ModelSpec:
 
     ``layer_bytes[i]`` is the size of all tensors of block i; ``input_bytes`` the token embedding;
     ``output_bytes`` everything behind the last block. ``head_count_kv[i]`` is 0 for a block without attention.
+    ``expert_bytes[i]`` (none without experts) is the part of ``layer_bytes[i]`` of which a token reads only
+    ``expert_used_count`` in ``expert_count``.
     """
 
     architecture: str
@@ -40,6 +42,7 @@ class ModelSpec:
     recurrent: bool = False
     expert_count: int = 0
     expert_used_count: int = 0
+    expert_bytes: tuple[int, ...] = ()
     pooling_type: int | None = None
     has_vision: bool = False
     has_audio: bool = False

@@ -35,12 +35,12 @@ class Share:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """How one replica is loaded; ``shares`` are in stage order, the output with the last.
+    """How one replica is loaded; ``shares`` are in stage order.
 
     ``split`` ``none``: one device, or one GPU and the first blocks on the CPU; ``layer``: a stage per share that has
     layers, several CPU devices being a stage each (``gpu_layers`` 0); ``tensor``: all devices work on every layer,
-    which for CPU devices is one engine on the cores of all of them. A CPU share without layers holds the embedding.
-    ``strategy`` says what the replica is part of.
+    which for CPU devices is one engine on the cores of all of them. A CPU share behind those of GPUs has the embedding
+    and the first blocks that are not on GPUs, if any. ``strategy`` says what the replica is part of.
 
     ``context_length`` is tokens per sequence, ``cells`` the KV cells in all: with ``shared_cells`` all sequences draw
     from them, otherwise each owns ``context_length``. ``tokens_per_second`` is the prediction (0 = none).
