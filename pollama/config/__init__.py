@@ -19,7 +19,6 @@ from typing import Any, Final, Literal
 
 from pollama.config.declare import declared
 from pollama.config.devices import DeviceSettings
-from pollama.config.file import read_settings
 from pollama.config.ollama import OllamaSettings
 from pollama.errors import ConfigError
 
@@ -64,7 +63,7 @@ class Config(DeviceSettings, OllamaSettings):
         """
         home = Path(environ.get("HOME") or Path("~").expanduser())
         path = file or default_file(home)
-        in_file = read_settings(path, BY_KEY) if file is not None or path.is_file() else None
+        in_file = _in_file(path) if file is not None or path.is_file() else None
         layers: tuple[tuple[Source, Mapping[str, Any]], ...] = (
             ("file", in_file or {}),
             ("environment", _environment_values(environ)),
@@ -119,6 +118,12 @@ def default_file(home: Path) -> Path:
 def clean(value: str) -> str:
     """Return an environment value without surrounding spaces and, inside them, quotes."""
     return value.strip().strip("\"'")
+
+
+def _in_file(path: Path) -> dict[str, Any]:
+    from pollama.config.file import read_settings  # noqa: PLC0415  (a YAML parser is slow to import, few have a file)
+
+    return read_settings(path, BY_KEY)
 
 
 def _environment_values(environ: Mapping[str, str]) -> dict[str, Any]:
