@@ -18,6 +18,7 @@ import sysconfig
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 LOCK = Path(__file__).parent.parent / "requirements" / "runtime.txt"
 PACKAGE = "llama-cpp-python"
@@ -40,30 +41,42 @@ def processor() -> str:
     return next((line for line in lines if line.startswith(("flags", "Features"))), platform.machine())
 
 
-def cache_folder(requirement: str, flags: Sequence[str]) -> Path:
-    """Return the folder of the one wheel that fits this machine and these flags."""
+def cache_folder(kind: str, requirement: str, flags: Sequence[str]) -> Path:
+    """Return the folder of the one build of a kind ("wheels", ...) that fits this machine and these flags."""
     facts = "\n".join([requirement, sys.version, sysconfig.get_platform(), processor(), *flags])
     base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return base / "pollama" / "wheels" / hashlib.sha256(facts.encode()).hexdigest()[:16]
+    return base / "pollama" / kind / hashlib.sha256(facts.encode()).hexdigest()[:16]
 
 
 def build(requirement: str, flags: Sequence[str], folder: Path) -> Path:
-    """Build the wheel into ``folder`` with the tools of the running virtual environment."""
-    tools = Path(sys.executable).parent
-    environment: Mapping[str, str] = os.environ | {
-        "CMAKE_ARGS": " ".join(flags),
-        "PATH": f"{tools}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
-    }
+    """Build the wheel into ``folder``."""
+    announce(requirement, flags)
+    environment = {"CMAKE_ARGS": " ".join(flags)}
+    from_source("wheel", requirement, folder, "--no-cache-dir", "-w", str(folder), environment=environment)
+    return next(folder.glob("*.whl"))
+
+
+def announce(what: str, flags: Sequence[str]) -> None:
+    """Say on standard error what is being built."""
+    name = what.split(maxsplit=1)[0]
+    print(f"Building {name} with {' '.join(flags)}: this takes some minutes, once.", file=sys.stderr)
+
+
+def from_source(
+    verb: str, requirement: str, folder: Path, *arguments: str, environment: Mapping[str, str] = MappingProxyType({})
+) -> None:
+    """Let pip ("wheel", "download") have the pinned source, with the build tools of the running virtual environment."""
     lock = folder / "engine.txt"
     lock.write_text(f"{requirement}\n", encoding="utf-8")
-    command = [sys.executable, "-m", "pip", "--disable-pip-version-check", "wheel", "--require-hashes", "--no-deps"]
-    command += ["--no-cache-dir", "--no-binary", PACKAGE, "--no-build-isolation", "-w", str(folder), "-r", str(lock)]
-    print(
-        f"Building {requirement.split(maxsplit=1)[0]} with {' '.join(flags)}: this takes some minutes, once.",
-        file=sys.stderr,
-    )
-    subprocess.run(command, check=True, env=environment, stdin=subprocess.DEVNULL, stdout=sys.stderr)
-    return next(folder.glob("*.whl"))
+    command = [sys.executable, "-m", "pip", "--disable-pip-version-check", verb, "--require-hashes", "--no-deps"]
+    command += ["--no-binary", PACKAGE, "--no-build-isolation", "-r", str(lock), *arguments]
+    full = {**os.environ, **tools_first(), **environment}
+    subprocess.run(command, check=True, env=full, stdin=subprocess.DEVNULL, stdout=sys.stderr)
+
+
+def tools_first() -> dict[str, str]:
+    """Return the PATH on which the virtual environment's own tools come first."""
+    return {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"}
 
 
 def keep(wheel: Path, folder: Path) -> Path:
@@ -77,7 +90,7 @@ def keep(wheel: Path, folder: Path) -> Path:
 def main(flags: Sequence[str]) -> None:
     """Print the wheel's path."""
     requirement = pinned_requirement()
-    cache = cache_folder(requirement, flags)
+    cache = cache_folder("wheels", requirement, flags)
     cached = next(cache.glob("*.whl"), None)
     if cached is None:
         fresh = build(requirement, flags, Path(tempfile.mkdtemp(prefix="pollama-engine-")))
