@@ -1,0 +1,1 @@
+"""What pollama costs: measured, not tested."""

@@ -1,0 +1,125 @@
+"""The engine without HTTP: the same closed loop against the engine inside this process.
+
+python -m benchmarks.serve.inprocess MODEL.gguf --clients N [--threads N] [--context N] [--settle S] [--seconds S]
+
+Reads a seed per line from standard input and answers each with a line of JSON: the tokens per second of a window.
+What pollama serves over HTTP is compared with this to know what HTTP costs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import uvloop
+
+from benchmarks.serve.workload import Ask, Scenario, asks, counting_texts, random_texts
+from pollama.runners.llamacpp.engine import Engine
+from pollama.types.generation import Delta, Finished, GenerateJob, Sampling
+from pollama.types.options import Options
+from pollama.types.plans import LoadSpec, Plan
+
+GREEDY = Sampling(temperature=0.0, repeat_penalty=1.0)
+_BATCH = 512
+
+
+@dataclass(slots=True)
+class Tally:
+    """Tokens that came between two times of the monotonic clock."""
+
+    begin: float
+    end: float
+    tokens: int = 0
+
+    def add(self, count: int) -> None:
+        """Count tokens that came now."""
+        if self.begin <= time.monotonic() < self.end:
+            self.tokens += count
+
+
+def load(model: Path, *, clients: int, context: int, threads: int) -> Engine:
+    """Load the model as pollama does for as many requests at once."""
+    plan = Plan(
+        shares=(),
+        sequences=clients,
+        context_length=context,
+        cells=context * clients,
+        shared_cells=False,
+        batch=_BATCH,
+        gpu_layers=0,
+        threads=threads,
+    )
+    return Engine.load(LoadSpec(weights=model, plan=plan, options=Options()), lambda share: None)
+
+
+async def serve_one(engine: Engine, request: Ask, tally: Tally) -> None:
+    """Let the engine answer one request."""
+    tokens = engine.tokenize(request.prompt, add_special=True, parse_special=True)
+    delivered: asyncio.Queue[Delta | Finished | Exception] = asyncio.Queue()
+    job = GenerateJob(tokens=tokens, max_tokens=request.tokens, sampling=GREEDY)
+    ticket = engine.submit(job, delivered.put_nowait)
+    try:
+        while isinstance(item := await delivered.get(), Delta):
+            tally.add(len(item.tokens))
+    finally:
+        engine.cancel(ticket)
+    if isinstance(item, Exception):
+        raise item
+
+
+async def measure(engine: Engine, requests: Iterator[Ask], clients: int, settle: float, seconds: float) -> float:
+    """Return the tokens per second of ``clients`` in a closed loop."""
+    begin = time.monotonic() + settle
+    tally = Tally(begin, begin + seconds)
+
+    async def ask_on() -> None:
+        for request in requests:
+            await serve_one(engine, request, tally)
+
+    tasks = [asyncio.create_task(ask_on()) for _ in range(clients)]
+    done, _ = await asyncio.wait(tasks, timeout=settle + seconds, return_when=asyncio.FIRST_EXCEPTION)
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)
+    for task in done:
+        task.result()
+    return tally.tokens / seconds
+
+
+async def serve(arguments: argparse.Namespace) -> None:
+    """Measure once per line of standard input."""
+    shape = {"clients": arguments.clients, "context": arguments.context, "threads": arguments.threads}
+    engine = load(arguments.model, **shape)
+    engine.start(asyncio.get_running_loop())
+    scenario = Scenario(name="short", clients=arguments.clients, answer_tokens=arguments.tokens)
+    texts = counting_texts if arguments.model.stem == "demo" else random_texts
+    try:
+        while line := await asyncio.to_thread(sys.stdin.readline):
+            requests = asks(scenario, texts(scenario, int(line)))
+            speed = await measure(engine, requests, arguments.clients, arguments.settle, arguments.seconds)
+            print(json.dumps({"tokens_per_second": speed}), flush=True)
+    finally:
+        engine.close()
+
+
+def main() -> None:
+    """Measure what the command line asks for."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model", type=Path)
+    parser.add_argument("--clients", type=int, required=True)
+    parser.add_argument("--tokens", type=int, default=64)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--context", type=int, default=1024)
+    parser.add_argument("--settle", type=float, default=1.0)
+    parser.add_argument("--seconds", type=float, default=5.0)
+    uvloop.run(serve(parser.parse_args()))
+
+
+if __name__ == "__main__":
+    main()
