@@ -26,7 +26,7 @@ ALLOWED: dict[str, set[str]] = {
     "api": LEAVES | {"inference"},
 }
 
-NATIVE_USERS = ("pollama.native", "pollama.runners.llamacpp", "pollama.discover.probe")
+NATIVE_USERS = ("pollama.native", "pollama.runners.llamacpp", "pollama.runners.rpc", "pollama.discover.probe")
 """Modules that run in child processes only, where llama.cpp may be loaded."""
 
 

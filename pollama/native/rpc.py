@@ -34,6 +34,11 @@ def add_server(endpoint: str) -> tuple[str, ...]:
     return tuple(calls.name(device).decode() for device in devices)
 
 
+def buffer_name(endpoint: str) -> str:
+    """Return what the log calls the memory of the first device at ``endpoint``."""
+    return f"RPC0[{endpoint}]"
+
+
 def serve(endpoint: str, device_names: list[str], threads: int, cache: str | None = None) -> None:
     """Serve devices of this process on ``endpoint`` until the process ends.
 

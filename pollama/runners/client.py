@@ -16,7 +16,7 @@ from pollama.errors import GenerationError, PollamaError, RunnerDiedError
 from pollama.runners import protocol
 from pollama.runners.meter import Meter
 from pollama.runners.protocol import CountsBody, ErrorBody, TextBody, TextsBody, TokenizeBody, TokensBody, VectorsBody
-from pollama.types.generation import Delta, EmbedJob, Finished, GenerateJob, RunnerInfo, RunnerStatus
+from pollama.types.generation import Delta, EmbedJob, Finished, GenerateJob, RunnerInfo, RunnerStatus, WorkerUse
 
 T = TypeVar("T")
 
@@ -33,6 +33,10 @@ class Lifetime(Protocol):
 
     async def wait_closed(self) -> str:
         """Return when it has ended, with the reason ("" when ``close`` was called)."""
+        ...
+
+    def workers(self) -> list[WorkerUse]:
+        """Return what its device workers did so far."""
         ...
 
 
@@ -68,7 +72,8 @@ class HttpRunner:
 
     async def status(self) -> RunnerStatus:
         """Ask for the current state."""
-        return replace(await self._ask("GET", protocol.STATUS, RunnerStatus), speed=self._meter.read())
+        status = await self._ask("GET", protocol.STATUS, RunnerStatus)
+        return replace(status, speed=self._meter.read(), workers=self._lifetime.workers())
 
     async def tokenize(self, text: str, *, add_special: bool = False, parse_special: bool = True) -> list[int]:
         """Return token ids of ``text``."""

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
-import os
-import signal
 import sys
-from asyncio.subprocess import PIPE, Process
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -17,27 +14,27 @@ from typing import Final
 import msgspec
 
 from pollama.errors import LoadError, RunnerDiedError
-from pollama.runners import protocol
+from pollama.runners import protocol, workers
 from pollama.runners.client import HttpRunner
 from pollama.runners.endpoint import make_socket_path, remove_socket
-from pollama.runners.output import RunnerOutput, exit_text
-from pollama.types.generation import RunnerStatus
+from pollama.runners.supervised import ChildProcess
+from pollama.runners.workers import Workers
+from pollama.types.generation import RunnerStatus, WorkerUse
 from pollama.types.plans import LoadSpec
 from pollama.types.requests import FOREVER
 
-log = logging.getLogger(__name__)
-
 COMMAND: Final = (sys.executable, "-m", "pollama.runners.llamacpp")
 
-_TERMINATE_SECONDS: Final = 3.0
-_READ_BYTES: Final = 1 << 16
+_WORKER_GRACE: Final = 0.5
+"""Seconds that a worker gets to be seen dead when its runner has died, for that may be why."""
 
 
 class LocalLauncher:
     """Starts runners on this machine.
 
     ``environ`` is what they inherit, ``load_timeout`` the seconds a load may go on without a sign of life and
-    ``threads`` the thread count where the plan states none (0 = the engine's own choice).
+    ``threads`` the thread count where the plan states none (0 = the engine's own choice). ``command`` starts a runner,
+    ``worker_command`` a device worker.
     """
 
     def __init__(
@@ -47,16 +44,22 @@ class LocalLauncher:
         load_timeout: float = FOREVER,
         threads: int = 0,
         command: Sequence[str] = COMMAND,
+        worker_command: Sequence[str] = workers.COMMAND,
     ) -> None:
-        self._environ = environ
+        # OpenMP's threads sleep while they wait, and an abort starts no debugger.
+        self._environ = {"OMP_WAIT_POLICY": "passive", **environ, "GGML_NO_BACKTRACE": "1"}
         self._load_timeout = load_timeout
         self._threads = threads
         self._command = command
+        self._worker_command = worker_command
 
     async def launch(self, spec: LoadSpec) -> HttpRunner:
-        """Start a runner and wait until it is ready. Cancelling stops it. Raises LoadError with the engine's reason."""
+        """Start a runner and its device workers, and wait until it is ready. Cancelling stops them.
+
+        Raises LoadError with the engine's reason.
+        """
         spec = replace(spec, plan=replace(spec.plan, threads=spec.plan.threads or self._threads))
-        process = await RunnerProcess.start(self._command, _environment(self._environ, spec), spec)
+        process = await self._start(spec)
         try:
             await process.wait_ready(self._load_timeout)
             return await HttpRunner.connect(process.socket, process)
@@ -67,114 +70,117 @@ class LocalLauncher:
             await process.close()
             raise
 
+    async def _start(self, spec: LoadSpec) -> RunnerProcess:
+        crew = await Workers.start(self._worker_command, self._environ, spec.stages)
+        try:
+            return await RunnerProcess.start(self._command, self._environment(spec), crew.connect(spec), crew)
+        except BaseException:
+            await crew.close()
+            raise
 
-def _environment(inherited: Mapping[str, str], spec: LoadSpec) -> dict[str, str]:
-    """Return a runner's environment: OpenMP threads sleep while they wait, and an abort starts no debugger."""
-    environment = {"OMP_WAIT_POLICY": "passive", **inherited, "GGML_NO_BACKTRACE": "1"}
-    if spec.plan.threads:
-        environment["OMP_NUM_THREADS"] = str(spec.plan.threads)
-    return environment | spec.environment
+    def _environment(self, spec: LoadSpec) -> dict[str, str]:
+        threads = {"OMP_NUM_THREADS": str(spec.plan.threads)} if spec.plan.threads else {}
+        return {**self._environ, **threads, **spec.environment}
 
 
 class RunnerProcess:
-    """One runner process, its socket and its output."""
+    """One runner process, its socket and its device workers: when one of them ends, all do."""
 
-    def __init__(self, process: Process, socket: Path, output: RunnerOutput) -> None:
+    def __init__(self, process: ChildProcess, socket: Path, crew: Workers) -> None:
         self.socket = socket
         self._process = process
-        self._output = output
-        self._stall: asyncio.Timeout | None = None
-        self._load_timeout = FOREVER
+        self._crew = crew
         self._closing = False
-        self._ended = asyncio.create_task(self._watch(), name=f"runner-{process.pid}")
+        self._ended = asyncio.create_task(self._watch(), name=f"replica-{process.pid}")
 
     @classmethod
-    async def start(cls, command: Sequence[str], environ: Mapping[str, str], spec: LoadSpec) -> RunnerProcess:
+    async def start(
+        cls, command: Sequence[str], environ: Mapping[str, str], spec: LoadSpec, crew: Workers
+    ) -> RunnerProcess:
         """Start a process and hand it ``spec``. Raises LoadError when there is no such program."""
         socket = make_socket_path()
-        arguments = ("--socket", str(socket), "--parent", str(os.getpid()), "--log-level", str(_child_log_level()))
         try:
-            process = await asyncio.create_subprocess_exec(
-                *command, *arguments, env=environ, stdin=PIPE, stdout=PIPE, stderr=PIPE,
-                start_new_session=True,
-            )  # fmt: skip
-        except BaseException as error:
+            process = await ChildProcess.start(
+                "runner", (*command, "--socket", str(socket)), environ, protocol.encode_spec(spec)
+            )
+        except BaseException:
             remove_socket(socket)
-            if isinstance(error, OSError):
-                raise LoadError(f"error starting llama-server: {error}") from error
             raise
-        assert process.stdin is not None
-        process.stdin.write(protocol.encode_spec(spec))
-        return cls(process, socket, RunnerOutput(f"runner {process.pid}"))
+        return cls(process, socket, crew)
 
     async def wait_ready(self, load_timeout: float) -> None:
         """Return when the model is loaded.
 
-        Raises LoadError when the process ends before, or gives no sign of life for ``load_timeout`` seconds.
+        Raises LoadError when a process ends before, or the runner gives no sign of life for ``load_timeout`` seconds.
         """
-        self._load_timeout = load_timeout
         try:
-            async with asyncio.timeout(None) as self._stall:
-                self._alive()
+            async with _signs_of_life(self._process, load_timeout):
                 ready = await self._read_statuses()
         except TimeoutError:
-            raise LoadError(f"timed out waiting for llama-server to start - {self._output.errors}") from None
-        finally:
-            self._stall = None
+            errors = self._process.output.errors
+            raise LoadError(f"timed out waiting for llama-server to start - {errors}") from None
         if not ready:
             raise LoadError(f"llama-server process has terminated: {await self._ended}")
 
-    async def close(self) -> None:
-        """End the process; returns when it is gone. Safe to call twice, and in a task that is being cancelled."""
-        self._closing = True
-        try:
-            self._signal(signal.SIGTERM)
-            await asyncio.wait([self._ended], timeout=_TERMINATE_SECONDS)
-        finally:
-            self._signal(signal.SIGKILL)
-        await asyncio.wait([self._ended])
-
-    async def wait_closed(self) -> str:
-        """Return when the process has ended, with how and why ("" when ``close`` was called)."""
-        how = await asyncio.shield(self._ended)
-        return "" if self._closing else how
-
-    def _signal(self, number: signal.Signals) -> None:
-        if not self._ended.done():
-            with contextlib.suppress(ProcessLookupError):
-                self._process.send_signal(number)
-
-    def _alive(self) -> None:
-        if self._stall is not None and not self._stall.expired() and self._load_timeout != FOREVER:
-            self._stall.reschedule(asyncio.get_running_loop().time() + self._load_timeout)
-
     async def _read_statuses(self) -> bool:
         """Read the status lines; True when the runner says that it is ready, False when it ends without."""
-        assert self._process.stdout is not None
-        async for line in self._process.stdout:
-            self._alive()
+        async for line in self._process.lines():
             with contextlib.suppress(msgspec.DecodeError):  # not ours: something that Python was told to print at start
                 if msgspec.json.decode(line, type=RunnerStatus).state == "ready":
                     return True
         return False
 
-    async def _read_errors(self) -> None:
-        assert self._process.stderr is not None
-        while data := await self._process.stderr.read(_READ_BYTES):
-            self._alive()
-            self._output.feed(data)
-        self._output.feed(b"\n")
+    def workers(self) -> list[WorkerUse]:
+        """Return what the device workers did so far."""
+        return self._crew.uses()
+
+    async def close(self) -> None:
+        """End the processes; returns when they are gone. Safe to call twice, and in a task that is being cancelled."""
+        self._closing = True
+        try:
+            await self._process.close()
+        finally:
+            await asyncio.wait([self._ended])
+
+    async def wait_closed(self) -> str:
+        """Return when the processes have ended, with how and why ("" when ``close`` was called)."""
+        how = await asyncio.shield(self._ended)
+        return "" if self._closing else how
 
     async def _watch(self) -> str:
-        """Read the output to its end, reap the process, remove its socket; return how it ended and its last errors."""
-        assert self._process.stdin is not None
-        await self._read_errors()
-        status = await self._process.wait()
-        self._process.stdin.close()
+        """Wait for the first of the processes to end, end and reap the others, remove the socket; return what ended."""
+        how = await self._first_end()
+        await self._process.close()
+        await self._crew.close()
         remove_socket(self.socket)
-        how = exit_text(status)
-        return f"{how}: {self._output.errors}" if self._output.errors else how
+        return how
+
+    async def _first_end(self) -> str:
+        """Return how the runner ended, or the worker whose end it does not survive."""
+        if not self._crew:
+            return await asyncio.shield(self._process.ended)
+        lost = asyncio.create_task(self._crew.lost())
+        await asyncio.wait([self._process.ended, lost], return_when=asyncio.FIRST_COMPLETED)
+        if not self._closing:
+            await asyncio.wait([lost], timeout=_WORKER_GRACE)
+        if lost.done():
+            return lost.result()
+        lost.cancel()
+        return self._process.ended.result()
 
 
-def _child_log_level() -> int:
-    return logging.getLogger("pollama.runner").getEffectiveLevel()
+@asynccontextmanager
+async def _signs_of_life(process: ChildProcess, seconds: float) -> AsyncIterator[None]:
+    """Raise TimeoutError when ``process`` writes nothing for so long."""
+
+    def alive() -> None:
+        if seconds != FOREVER and not stall.expired():
+            stall.reschedule(asyncio.get_running_loop().time() + seconds)
+
+    async with asyncio.timeout(None) as stall:
+        alive()
+        process.on_output = alive
+        try:
+            yield
+        finally:
+            process.on_output = lambda: None

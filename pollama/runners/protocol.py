@@ -96,6 +96,20 @@ class ErrorBody(msgspec.Struct):
         return known(self.message) if known else GenerationError(self.message, self.status)
 
 
+class ServeOrder(msgspec.Struct):
+    """What a device worker is told: llama.cpp's name of its device, and for a CPU device cores and threads."""
+
+    device: str
+    cores: tuple[int, ...] = ()
+    threads: int = 1
+
+
+class WorkerReady(msgspec.Struct):
+    """What a device worker says when it listens."""
+
+    endpoint: str
+
+
 class Frame(msgspec.Struct, omit_defaults=True):
     """One line of a generation; exactly one field is set."""
 

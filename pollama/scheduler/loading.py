@@ -12,8 +12,10 @@ from pollama.scheduler.policy import GIB, Policy
 from pollama.types.devices import Device
 from pollama.types.model import Model, ModelSpec
 from pollama.types.options import Options
-from pollama.types.plans import LoadSpec, Plan
+from pollama.types.plans import LoadSpec, Plan, Stage, Worker
 
+CPU_DEVICE: Final = "CPU"
+"""What llama.cpp calls the processor."""
 _HOST_RESERVE: Final = 8 * GIB
 _FITS_SHARE: Final = 0.8
 
@@ -40,8 +42,9 @@ def load_spec(
     if stored.weights is None or stored.spec is None:
         raise ValueError(f"{stored.short_name} has no weights")
     used = _devices_of(plan, devices)
-    gpus = [device for device in used if device.is_gpu]
+    gpus = [device for device, _ in used if device.is_gpu]
     host = _host_of(plan, devices)
+    hosts = _hosts(plan, [device for device, _ in used], host)
     mmap = options.use_mmap
     if mmap is None:
         mmap = maps_weights(stored.spec, plan, gpus, host, mapped_bytes)
@@ -54,10 +57,38 @@ def load_spec(
         kv_type=policy.kv_type,
         flash_attention=policy.flash_attention,
         pooling=not generates(model),
-        engine_devices=tuple(device.engine_name for device in gpus),
+        stages=_stages(plan, [(device, layers) for device, layers in used if device not in hosts]),
         main_gpu=0 if len(gpus) == 1 else options.main_gpu,
-        cores=host.cores if host else (),
+        cores=tuple(sorted({core for device in hosts for core in device.cores})),
     )
+
+
+def _stages(plan: Plan, used: Sequence[tuple[Device, int]]) -> tuple[Stage, ...]:
+    """Return the stages of ``used`` devices with their layers, in this order.
+
+    The runner uses the GPUs of the first one's kind; a device of another kind, or further cores, needs a process of its
+    own.
+    """
+    kind = next((device.kind for device, _ in used if device.is_gpu), None)
+    return tuple(
+        Stage(
+            engine_device=device.engine_name or CPU_DEVICE,
+            layers=layers,
+            worker=None if device.kind == kind else _worker(device, plan),
+        )
+        for device, layers in used
+    )
+
+
+def _worker(device: Device, plan: Plan) -> Worker:
+    return Worker(device=device.id, cores=device.cores, threads=plan.threads or len(device.cores) or 1)
+
+
+def _hosts(plan: Plan, used: Sequence[Device], host: Device | None) -> list[Device]:
+    """Return the CPU devices on whose cores the runner itself computes: one, or all that are joined to one engine."""
+    if plan.split == "tensor" and not any(device.is_gpu for device in used):
+        return list(used)
+    return [] if host is None else [host]
 
 
 def maps_weights(spec: ModelSpec, plan: Plan, gpus: Sequence[Device], host: Device | None, mapped_bytes: int) -> bool:
@@ -83,14 +114,14 @@ def was_out_of_memory(error: PollamaError) -> bool:
     return any(words in text for words in _MEMORY_WORDS)
 
 
-def _host_of(plan: Plan, devices: Sequence[Device]) -> Device | None:
-    """Return the CPU device that a plan takes memory of, else the first there is."""
-    shared = {share.device for share in plan.shares}
-    hosts = [device for device in devices if not device.is_gpu]
-    return next((device for device in hosts if device.id in shared), hosts[0] if hosts else None)
+def _host_of(plan: Plan, devices: Iterable[Device]) -> Device | None:
+    """Return the first CPU device of a plan, else the first there is."""
+    hosts = {device.id: device for device in devices if not device.is_gpu}
+    planned = (hosts[share.device] for share in plan.shares if share.device in hosts)
+    return next(planned, next(iter(hosts.values()), None))
 
 
-def _devices_of(plan: Plan, devices: Iterable[Device]) -> list[Device]:
-    """Return the devices that hold blocks, in stage order."""
+def _devices_of(plan: Plan, devices: Iterable[Device]) -> list[tuple[Device, int]]:
+    """Return the devices that hold layers, and how many, in stage order."""
     by_id = {device.id: device for device in devices}
-    return [by_id[share.device] for share in plan.shares if share.layers and share.device in by_id]
+    return [(by_id[share.device], share.layers) for share in plan.shares if share.layers and share.device in by_id]

@@ -106,10 +106,38 @@ class Move:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Worker:
+    """A process that serves one device to one runner, over loopback.
+
+    ``device`` is pollama's id of it. ``cores`` and ``threads`` are for a CPU device. ``environment`` is added to the
+    worker's own. ``endpoint`` is ``host:port``, known when the worker runs.
+    """
+
+    device: str
+    cores: tuple[int, ...] = ()
+    threads: int = 1
+    environment: dict[str, str] = field(default_factory=dict)
+    endpoint: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stage:
+    """Consecutive blocks (the output counts as one) on one device.
+
+    ``engine_device`` is llama.cpp's name of it in the process that has it: the ``worker``, or the runner itself.
+    """
+
+    engine_device: str
+    layers: int
+    worker: Worker | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LoadSpec:
     """Everything that a runner process needs to load a model; travels to it as JSON.
 
-    ``engine_devices`` are llama.cpp device names in stage order (empty: CPU only when ``plan.gpu_layers`` is 0).
+    ``stages`` hold the last blocks, in this order; the runner computes the blocks before them on its own ``cores``.
+    Without stages it is as ``plan.gpu_layers`` says: 0 = all on the CPU.
     ``environment`` is added to the runner's own (device filters, thread waiting).
     """
 
@@ -121,7 +149,7 @@ class LoadSpec:
     kv_type: str = "f16"
     flash_attention: bool | None = None
     pooling: bool = False
-    engine_devices: tuple[str, ...] = ()
+    stages: tuple[Stage, ...] = ()
     main_gpu: int | None = None
     cores: tuple[int, ...] = ()
     environment: dict[str, str] = field(default_factory=dict)

@@ -12,6 +12,7 @@ from pollama.native.buffers import read_report
 from pollama.native.devices import list_devices
 from pollama.native.library import EngineLog
 from pollama.runners.llamacpp.engine import Engine
+from pollama.types.plans import Stage
 from tests.engine.support import spec_of
 
 LOAD_LOG = """\
@@ -50,7 +51,7 @@ def test_this_machine_has_a_cpu() -> None:
 
 def test_an_unknown_device_is_refused_with_those_there_are(probe_model: Path) -> None:
     with pytest.raises(LoadError, match=r"no device 'CUDA7' \(it has .*CPU"):
-        Engine.load(spec_of(probe_model, engine_devices=("CUDA7",)), lambda share: None)
+        Engine.load(spec_of(probe_model, stages=(Stage(engine_device="CUDA7", layers=3),)), lambda share: None)
 
 
 def test_log_lines_come_in_pieces_and_errors_are_kept(caplog: pytest.LogCaptureFixture) -> None:

@@ -1,57 +1,110 @@
-"""A model split by layers over two device workers says what it says on one device."""
+"""A model split by layers over device workers says what it says on one device."""
 
 from __future__ import annotations
 
 import asyncio
-import socket
-import sys
-from collections.abc import AsyncIterator
+import os
+from collections.abc import AsyncIterator, Callable, Coroutine
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-import psutil
+import gguf
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from pollama.errors import LoadError
+from pollama.runners.client import HttpRunner
+from pollama.runners.process import LocalLauncher
+from pollama.types.generation import Delta
+from pollama.types.plans import LoadSpec, Stage, Worker
+from tests.engine.conftest import RandomModel
+from tests.engine.support import greedy, spec_of
 
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-async def child(*arguments: str) -> asyncio.subprocess.Process:
-    return await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "tests.engine.split_child", *arguments, cwd=ROOT, stdout=asyncio.subprocess.PIPE
-    )
-
-
-async def listening(worker: asyncio.subprocess.Process, port: int) -> None:
-    """Wait until a worker accepts; a connection to try would be the only one that it serves."""
-    process = psutil.Process(worker.pid)
-    while not any(link.status == psutil.CONN_LISTEN and link.laddr.port == port for link in process.net_connections()):
-        assert worker.returncode is None
-        await asyncio.sleep(0.02)
+Launch = Callable[[LoadSpec], Coroutine[Any, Any, HttpRunner]]
+PROMPTS = ["please count", "Once upon a time", "The capital", "short short"]
+LAYERS = 6
 
 
 @pytest.fixture
-async def workers() -> AsyncIterator[list[str]]:
-    """Ports of two device workers on the CPU."""
-    ports = [free_port(), free_port()]
-    processes = [await child("serve", str(port)) for port in ports]
-    for process, port in zip(processes, ports, strict=True):
-        await listening(process, port)
-    yield [str(port) for port in ports]
-    for process in processes:
-        process.kill()
-        await process.communicate()
+async def launch() -> AsyncIterator[Launch]:
+    """Starts runners; ends them when the test does."""
+    launcher = LocalLauncher({**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])})
+    runners: list[HttpRunner] = []
+
+    async def one(spec: LoadSpec) -> HttpRunner:
+        runners.append(await launcher.launch(spec))
+        return runners[-1]
+
+    yield one
+    for runner in runners:
+        await runner.close()
 
 
-async def test_a_layer_split_over_workers(probe_model: Path, workers: list[str]) -> None:
-    user = await child("generate", str(probe_model), *workers)
-    output, _ = await user.communicate()
-    weights, text = output.decode().splitlines()
-    small, large = map(int, weights.strip("[]").split(", "))
-    assert text == " one two three four five six seven eight nine ten"
-    assert 0 < 2 * small < large
+def workers(*layers: int) -> tuple[Stage, ...]:
+    """Return stages of so many layers, each in a worker."""
+    return tuple(
+        Stage(engine_device="CPU", layers=count, worker=Worker(device=f"cpu:{index}"))
+        for index, count in enumerate(layers)
+    )
+
+
+async def texts(runner: HttpRunner, count: int) -> list[str]:
+    """Return ``count`` greedy answers, produced side by side."""
+
+    async def one(number: int) -> str:
+        job = greedy(f"{PROMPTS[number % len(PROMPTS)]} {number}", max_tokens=24)
+        return "".join([item.text async for item in runner.generate(job) if isinstance(item, Delta)])
+
+    return await asyncio.gather(*(one(number) for number in range(count)))
+
+
+@pytest.mark.parametrize(("sequences", "shared"), [(4, True), (16, False)])
+async def test_every_layout_gives_the_same_greedy_texts(
+    random_model: RandomModel, launch: Launch, sequences: int, *, shared: bool
+) -> None:
+    model = random_model("llama", layers=LAYERS, quant="q8_0")
+    spec = spec_of(model, sequences=sequences, context=128, shared=shared)
+    expected = await texts(await launch(spec), sequences)
+    assert len(set(expected)) > 1
+    for stages in (workers(3), workers(LAYERS - 1, 2), workers(1, 2, 1)):
+        assert await texts(await launch(replace(spec, stages=stages)), sequences) == expected
+
+
+async def test_each_stage_gets_exactly_its_layers(random_model: RandomModel, launch: Launch) -> None:
+    model = random_model("llama", layers=12, width=128, ffn=512)
+    block = _bytes_of(model, "blk.0.")
+    for layers in ((1, 3, 8), (5, 2, 3), (7, 1, 5)):
+        runner = await launch(replace(spec_of(model, sequences=1), stages=workers(*layers)))
+        held = {use.device: use.weights / block for use in runner.info.buffers}
+        output = (_bytes_of(model, "output_norm") + _bytes_of(model, "token_embd")) / block
+        expected = [layers[0], layers[1], layers[2] - 1 + output]
+        assert [held[f"cpu:{index}"] for index in range(3)] == pytest.approx(expected, abs=0.05)
+        await runner.close()
+
+
+def _bytes_of(model: Path, prefix: str) -> int:
+    return sum(int(tensor.n_bytes) for tensor in gguf.GGUFReader(model).tensors if tensor.name.startswith(prefix))
+
+
+async def test_the_time_of_each_stage_is_known(random_model: RandomModel, launch: Launch) -> None:
+    model = random_model("llama", layers=8, width=512, ffn=2048)
+    runner = await launch(replace(spec_of(model, sequences=1), stages=workers(5)))
+    await texts(runner, 8)
+    status = await runner.status()
+    (use,) = status.workers
+    assert use.device == "cpu:0"
+    assert 0 < use.busy_seconds < status.busy_seconds
+    assert 0 < status.computing_seconds < status.busy_seconds
+
+
+async def test_a_tensor_split_is_refused_over_workers(probe_model: Path, launch: Launch) -> None:
+    spec = spec_of(probe_model)
+    spec = replace(spec, plan=replace(spec.plan, split="tensor"), stages=workers(1, 1))
+    with pytest.raises(LoadError, match="a tensor split takes devices of one process, cpu:0, cpu:1 would need another"):
+        await launch(spec)
+
+
+async def test_an_unknown_device_of_a_worker_is_named(probe_model: Path, launch: Launch) -> None:
+    stage = Stage(engine_device="ROCm3", layers=1, worker=Worker(device="GPU-7"))
+    with pytest.raises(LoadError, match=r"the worker of device GPU-7 has ended: .*the engine has no device 'ROCm3'"):
+        await launch(replace(spec_of(probe_model), stages=(*workers(1), stage)))

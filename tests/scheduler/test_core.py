@@ -170,7 +170,7 @@ class TestResidency:
         world = World(TIGHT, TWO_GPUS)
         first, _ = world.serve(wish(LARGE))
         second, _ = world.serve(wish(BIG))
-        assert [spec.engine_devices for spec in world.loads.values()] == [("CUDA0",), ("CUDA1",)]
+        assert [spec.stages[0].engine_device for spec in world.loads.values()] == ["CUDA0", "CUDA1"]
         for ticket in (first, second):
             world.elapse(1)
             world.leave(ticket)
@@ -201,7 +201,7 @@ class TestResidency:
         world.serve(wish(BIG))
         world.serve(wish(A))
         assert world.unloads == []
-        assert world.loads[2].engine_devices == ("CUDA0",)
+        assert [stage.engine_device for stage in world.loads[2].stages] == ["CUDA0"]
 
     def test_memory_is_kept_until_the_unload_is_done(self) -> None:
         world = World(TIGHT, ONE_GPU)

@@ -16,7 +16,7 @@ from pollama.scheduler.placement import Refusal, place
 from pollama.scheduler.policy import GIB, Policy
 from pollama.types.devices import Device
 from pollama.types.model import Model
-from pollama.types.plans import Plan
+from pollama.types.plans import Plan, Stage
 from tests.scheduler.support import cpu, gpu, make_model, make_options, make_spec
 
 ONE = Policy(num_parallel=1)
@@ -195,17 +195,17 @@ class TestLoadSpec:
 
     def test_single_gpu_is_the_only_device_the_engine_sees(self) -> None:
         spec = self.spec_of([gpu(0, 10), gpu(1, 20), cpu()])
-        assert spec.engine_devices == ("CUDA1",)
+        assert spec.stages == (Stage(engine_device="CUDA1", layers=21),)
         assert spec.main_gpu == 0
 
     def test_split_names_its_devices_in_stage_order(self) -> None:
         spec = self.spec_of([gpu(0, 10), gpu(1, 20), cpu(64)], sized(20))
-        assert spec.engine_devices == ("CUDA0", "CUDA1")
+        assert spec.stages == (Stage(engine_device="CUDA0", layers=7), Stage(engine_device="CUDA1", layers=14))
         assert spec.main_gpu is None
 
     def test_cpu_alone_has_no_engine_device_and_its_cores(self) -> None:
         spec = self.spec_of([cpu()])
-        assert spec.engine_devices == ()
+        assert spec.stages == ()
         assert spec.plan.gpu_layers == 0
         assert spec.cores == (0, 1)
         assert spec.plan.threads == 0

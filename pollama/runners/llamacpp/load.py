@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from pollama.errors import LoadError, WeightsError
+from pollama.native import rpc
 from pollama.native.buffers import LoadReport, read_report
 from pollama.native.context import KV_TYPES, Context, ContextSettings
 from pollama.native.errors import NativeError
@@ -18,7 +19,7 @@ from pollama.native.media import Projector, ProjectorSettings
 from pollama.native.model import Model, Placement
 from pollama.runners.llamacpp.embed import Embedder
 from pollama.types.generation import BufferUse, RunnerInfo
-from pollama.types.plans import LoadSpec
+from pollama.types.plans import LoadSpec, Stage
 
 _PADDING: Final = 256
 """llama.cpp rounds the length of a context up to a multiple of this."""
@@ -75,10 +76,17 @@ def _projector(spec: LoadSpec, model: Model) -> Projector | None:
     settings = ProjectorSettings(
         threads=threads_of(spec),
         largest_pass=spec.plan.batch,
-        on_gpu=spec.plan.gpu_layers != 0,
+        on_gpu=_has_gpu(spec),
         least_tokens=_LEAST_IMAGE_TOKENS.get(model.architecture, 0),
     )
     return Projector(model, spec.projectors[0], settings)
+
+
+def _has_gpu(spec: LoadSpec) -> bool:
+    """Tell whether this process uses a GPU of its own (one of a worker is taken by its worker's only client)."""
+    if spec.stages:
+        return any(stage.worker is None for stage in spec.stages)
+    return spec.plan.gpu_layers != 0
 
 
 def _memory(spec: LoadSpec, model: Model, adapters: Sequence[Any]) -> Context | Embedder:
@@ -130,6 +138,7 @@ def layout_of(spec: LoadSpec) -> str:
 
 def _check(spec: LoadSpec) -> None:
     _check_file(spec)
+    _check_stages(spec)
     if spec.kv_type not in KV_TYPES:
         raise LoadError(f"unknown KV cache type {spec.kv_type!r} (known: {', '.join(KV_TYPES)})")
     if spec.kv_type not in _UNQUANTISED and spec.flash_attention is False:
@@ -144,6 +153,13 @@ def _check(spec: LoadSpec) -> None:
         )
 
 
+def _check_stages(spec: LoadSpec) -> None:
+    """Refuse what llama.cpp does not check itself and gets wrong."""
+    workers = [stage.worker.device for stage in spec.stages if stage.worker is not None]
+    if spec.plan.split == "tensor" and workers:
+        raise LoadError(f"a tensor split takes devices of one process, {', '.join(workers)} would need another")
+
+
 def _check_file(spec: LoadSpec) -> None:
     try:
         with spec.weights.open("rb") as file:
@@ -155,20 +171,38 @@ def _check_file(spec: LoadSpec) -> None:
 
 
 def _load_model(spec: LoadSpec, on_progress: Callable[[float], None]) -> Model:
-    plan = spec.plan
-    cpu_only = not spec.engine_devices and plan.gpu_layers == 0
-    placement = Placement(
-        devices=spec.engine_devices if spec.engine_devices or cpu_only else None,
-        gpu_layers=plan.gpu_layers,
-        split="layer" if len(spec.engine_devices) > 1 and plan.split == "none" else plan.split,
-        main_gpu=spec.main_gpu,
-        shares=[share.layers for share in plan.shares[: len(spec.engine_devices)]],
-        use_mmap=spec.options.use_mmap,
-    )
     try:
-        return Model(spec.weights, placement, on_progress)
+        return Model(spec.weights, _placement(spec), on_progress)
     except NativeError as error:
         raise LoadError(f"{spec.weights.name}: {error}") from error
+
+
+def _placement(spec: LoadSpec) -> Placement:
+    """Return where the weights go. Raises NativeError for a worker that cannot be used."""
+    plan, stages = spec.plan, spec.stages
+    if not stages:
+        return Placement(
+            devices=[] if plan.gpu_layers == 0 else None,
+            gpu_layers=plan.gpu_layers,
+            main_gpu=spec.main_gpu,
+            use_mmap=spec.options.use_mmap,
+        )
+    return Placement(
+        devices=[_engine_device(stage) for stage in stages],
+        gpu_layers=plan.gpu_layers if plan.split == "tensor" else sum(stage.layers for stage in stages),
+        split="tensor" if plan.split == "tensor" else "layer" if len(stages) > 1 else plan.split,
+        main_gpu=spec.main_gpu,
+        shares=[stage.layers for stage in stages],
+        use_mmap=spec.options.use_mmap,
+    )
+
+
+def _engine_device(stage: Stage) -> str:
+    """Return what llama.cpp calls the device of a stage in this process."""
+    if stage.worker is None:
+        return stage.engine_device
+    (name,) = rpc.add_server(stage.worker.endpoint)
+    return name
 
 
 def _context_settings(spec: LoadSpec, model: Model) -> ContextSettings:
@@ -190,8 +224,9 @@ def _context_settings(spec: LoadSpec, model: Model) -> ContextSettings:
 
 def _info(spec: LoadSpec, model: Model, context: Context, report: LoadReport, seconds: float) -> RunnerInfo:
     vocabulary = model.vocabulary
+    names = {rpc.buffer_name(stage.worker.endpoint): stage.worker.device for stage in spec.stages if stage.worker}
     buffers = [
-        BufferUse(device=device, weights=use.weights, kv=use.kv, compute=use.compute)
+        BufferUse(device=names.get(device, device), weights=use.weights, kv=use.kv, compute=use.compute)
         for device, use in report.devices.items()
     ]
     return RunnerInfo(

@@ -1,0 +1,89 @@
+"""A child process of the head: started, listened to, ended and reaped."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from typing import Final
+
+from pollama.errors import LoadError
+from pollama.runners.output import RunnerOutput, exit_text
+
+_TERMINATE_SECONDS: Final = 3.0
+_READ_BYTES: Final = 1 << 16
+
+
+class ChildProcess:
+    """One process with its output.
+
+    ``ended`` is done when it is reaped, with how it ended and its last errors. ``on_output`` is called for whatever it
+    writes.
+    """
+
+    def __init__(self, process: Process, kind: str) -> None:
+        self.pid = process.pid
+        self.output = RunnerOutput(f"{kind} {process.pid}")
+        self._process = process
+        self.on_output: Callable[[], None] = lambda: None
+        self.ended = asyncio.create_task(self._watch(), name=f"{kind}-{process.pid}")
+
+    @classmethod
+    async def start(cls, kind: str, command: Sequence[str], environ: Mapping[str, str], order: bytes) -> ChildProcess:
+        """Start a process and hand it the line ``order``. Raises LoadError when there is no such program."""
+        arguments = ("--parent", str(os.getpid()), "--log-level", str(_child_log_level()))
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *command, *arguments, env=environ, stdin=PIPE, stdout=PIPE, stderr=PIPE,
+                start_new_session=True,
+            )  # fmt: skip
+        except OSError as error:
+            raise LoadError(f"error starting llama-server: {error}") from error
+        assert process.stdin is not None
+        process.stdin.write(order)
+        return cls(process, kind)
+
+    async def lines(self) -> AsyncIterator[bytes]:
+        """Yield the lines of standard output."""
+        assert self._process.stdout is not None
+        async for line in self._process.stdout:
+            self.on_output()
+            yield line
+
+    async def close(self) -> None:
+        """End the process; returns when it is gone. Safe to call twice, and in a task that is being cancelled."""
+        try:
+            self._signal(signal.SIGTERM)
+            await asyncio.wait([self.ended], timeout=_TERMINATE_SECONDS)
+        finally:
+            self._signal(signal.SIGKILL)
+        await asyncio.wait([self.ended])
+
+    def _signal(self, number: signal.Signals) -> None:
+        if not self.ended.done():
+            with contextlib.suppress(ProcessLookupError):
+                self._process.send_signal(number)
+
+    async def _watch(self) -> str:
+        """Read the errors to their end, reap the process; return how it ended and its last errors."""
+        assert self._process.stdin is not None
+        await self._read_errors()
+        status = await self._process.wait()
+        self._process.stdin.close()
+        how = exit_text(status)
+        return f"{how}: {self.output.errors}" if self.output.errors else how
+
+    async def _read_errors(self) -> None:
+        assert self._process.stderr is not None
+        while data := await self._process.stderr.read(_READ_BYTES):
+            self.on_output()
+            self.output.feed(data)
+        self.output.feed(b"\n")
+
+
+def _child_log_level() -> int:
+    return logging.getLogger("pollama.runner").getEffectiveLevel()
