@@ -217,6 +217,13 @@ def gemma3(spec: Spec, dice: Dice) -> Iterator[Tensor]:
         yield f"{block}.post_ffw_norm.weight", ones(spec.width)
 
 
+def add_qwen2vl(writer: gguf.GGUFWriter, spec: Spec) -> None:
+    """Attention whose rotation has a part for time, height and width each (M-RoPE)."""
+    add_attention(writer, spec)
+    half = spec.head_width // 2
+    writer.add_rope_dimension_sections([half - 2 * (half // 3), half // 3, half // 3, 0])
+
+
 def time_rank(spec: Spec) -> int:
     """The rank of mamba's time steps."""
     return math.ceil(spec.width / 16)
@@ -325,6 +332,7 @@ class Architecture:
 ARCHITECTURES = {
     "llama": Architecture(add_attention, llama),
     "gemma3": Architecture(add_gemma3, gemma3),
+    "qwen2vl": Architecture(add_qwen2vl, llama),
     "mamba": Architecture(add_mamba, mamba),
     "lfm2": Architecture(add_lfm2, lfm2),
     "bert": Architecture(add_bert, bert),

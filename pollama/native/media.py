@@ -25,14 +25,15 @@ from pollama.native.context import Context
 from pollama.native.errors import DecodeError, NativeError, NoRoomError
 from pollama.native.library import LOG, log_receiver
 from pollama.native.model import Model
+from pollama.native.placeholder import placeholder
 
 mtmd: Final[Any] = typed_mtmd
 
 
 class MediaChunk:
-    """One encoded image or piece of audio: ``positions`` in a sequence, filled from ``embeddings``.
+    """One encoded image or piece of audio: ``positions`` in a sequence, ``cells`` of memory, one per row of embeddings.
 
-    ``placeholder`` is a negative number that stands for it in lists of tokens: equal content, equal number.
+    ``placeholder`` is the number that stands for it in lists of tokens.
     """
 
     def __init__(self, pointer: Any, embeddings: NDArray[np.float32], placeholder: int) -> None:
@@ -40,6 +41,7 @@ class MediaChunk:
         self.embeddings = embeddings
         self.placeholder = placeholder
         self.positions = int(mtmd.mtmd_input_chunk_get_n_pos(pointer))
+        self.cells = int(mtmd.mtmd_input_chunk_get_n_tokens(pointer))
         weakref.finalize(self, mtmd.mtmd_input_chunk_free, pointer)
 
 
@@ -97,7 +99,8 @@ class Projector:
                 else:
                     proceed()
                     content = mtmd.mtmd_input_chunk_get_id(part) or b""
-                    chunk = self._encoded(part, _placeholder(content, seen[content]))
+                    rows = mtmd.mtmd_input_chunk_get_n_tokens(part)
+                    chunk = self._encoded(part, placeholder(content, seen[content], rows))
                     seen[content] += 1
                     chunks[len(tokens)] = chunk
                     tokens += [chunk.placeholder] * chunk.positions
@@ -127,7 +130,7 @@ class Projector:
         mtmd.mtmd_bitmap_set_id(bitmap, hashlib.sha256(data).hexdigest().encode())
         return bitmap
 
-    def _encoded(self, part: Any, placeholder: int) -> MediaChunk:
+    def _encoded(self, part: Any, number: int) -> MediaChunk:
         rows = mtmd.mtmd_input_chunk_get_n_tokens(part)
         if mtmd.mtmd_decode_use_non_causal(self.pointer, part) and rows > self._largest_pass:
             raise NativeError(f"an image of {rows} tokens needs num_batch {rows} or more")
@@ -135,7 +138,7 @@ class Projector:
             raise NativeError("the engine could not encode an image or audio")
         output = mtmd.mtmd_get_output_embd(self.pointer)
         embeddings = np.ctypeslib.as_array(output, (rows * self._width,)).copy()
-        return MediaChunk(mtmd.mtmd_input_chunk_copy(part), embeddings, placeholder)
+        return MediaChunk(mtmd.mtmd_input_chunk_copy(part), embeddings, number)
 
     def decode(self, context: Context, chunk: MediaChunk, sequence: int, start: int) -> None:
         """Put a chunk into the memory of ``sequence`` at position ``start``. Raises NoRoomError or DecodeError."""
@@ -159,11 +162,6 @@ def _parameters(settings: ProjectorSettings) -> Any:
     if settings.least_tokens:
         parameters.image_min_tokens = settings.least_tokens
     return parameters
-
-
-def _placeholder(content: bytes, part: int) -> int:
-    unique = hashlib.sha256(content + part.to_bytes(4, "little")).digest()
-    return -1 - (int.from_bytes(unique[:8], "little") >> 1)
 
 
 def _text_part(text: str) -> Any:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import ctypes
 from pathlib import Path
 from typing import Any
 
-import llama_cpp.mtmd_cpp as typed_mtmd
 import pytest
 
 from pollama.errors import GenerationError, LoadError, PromptTooLongError
@@ -15,10 +13,9 @@ from pollama.runners.llamacpp.engine import Engine
 from pollama.types.generation import GenerateJob
 from tests.engine.conftest import OpenEngine, OpenLoop, RandomModel
 from tests.engine.projector import POSITIONS, png, write_projector
-from tests.engine.reference import llama, plain_loop
+from tests.engine.seeing import describe, mtmd_tokens
 from tests.engine.support import GREEDY, answer, answers, spec_of
 
-mtmd: Any = typed_mtmd
 RED, GREEN = png(255, 0, 0), png(0, 255, 0)
 
 
@@ -29,39 +26,6 @@ def seeing_model(random_model: RandomModel, tmp_path_factory: pytest.TempPathFac
     return model, write_projector(tmp_path_factory.mktemp("projector") / "mmproj.gguf", 64)
 
 
-def describe(*images: bytes, prompt: str = "", max_tokens: int = 12) -> GenerateJob:
-    text = prompt or "look " + " and ".join("[image]" for _ in images) + " now"
-    return GenerateJob(prompt=text, media=list(images), media_marker="[image]", max_tokens=max_tokens, sampling=GREEDY)
-
-
-def reference(model: Path, projector: Path, images: list[bytes], count: int) -> list[int]:
-    """Generate with mtmd's own evaluation."""
-    with plain_loop(model) as loop:
-        handle = llama.llama_get_model(loop.context)
-        context = mtmd.mtmd_init_from_file(str(projector).encode(), handle, mtmd.mtmd_context_params_default())
-        bitmaps = [
-            mtmd.mtmd_helper_bitmap_init_from_buf(context, (ctypes.c_uint8 * len(image))(*image), len(image), False)
-            for image in images
-        ]
-        marker = mtmd.mtmd_default_marker()
-        prompt = b"look " + b" and ".join([marker] * len(images)) + b" now"
-        text = mtmd.mtmd_input_text(text=prompt, text_len=len(prompt), add_special=True, parse_special=True)
-        chunks = mtmd.mtmd_input_chunks_init()
-        array = (ctypes.c_void_p * len(bitmaps))(*bitmaps)
-        assert mtmd.mtmd_tokenize(context, chunks, ctypes.byref(text), array, len(bitmaps)) == 0
-        end = ctypes.c_int32()
-        assert mtmd.mtmd_helper_eval_chunks(context, loop.context, chunks, 0, 0, 512, True, ctypes.byref(end)) == 0
-        token = loop.most_likely()
-        produced = [token]
-        while len(produced) < count:
-            produced.append(loop.feed([produced[-1]]))
-        mtmd.mtmd_input_chunks_free(chunks)
-        for bitmap in bitmaps:
-            mtmd.mtmd_bitmap_free(bitmap)
-        mtmd.mtmd_free(context)
-        return produced
-
-
 @pytest.mark.parametrize("images", [[RED], [GREEN, RED]], ids=["one", "two"])
 @pytest.mark.parametrize("shared", [True, False])
 async def test_an_image_is_seen_as_mtmd_sees_it(
@@ -70,7 +34,7 @@ async def test_an_image_is_seen_as_mtmd_sees_it(
     model, projector = seeing_model
     engine = open_engine(spec_of(model, projectors=(projector,), shared=shared))
     got = await answer(engine, describe(*images))
-    assert got.tokens == reference(model, projector, images, 12)
+    assert got.tokens == mtmd_tokens(model, projector, images, 12)
     assert (engine.info.vision, engine.info.audio) == (True, False)
 
 
@@ -124,6 +88,8 @@ async def test_bad_media_are_refused(
         await answer(open_engine(spec_of(probe_model)), describe(RED))
     with pytest.raises(PromptTooLongError, match="exceeds the available context size"):
         await answer(engine, describe(RED, prompt="look [image] " + "word " * 300))
+    with pytest.raises(GenerationError, match="ends with an image or audio"):
+        await answer(engine, describe(RED, prompt="look [image]"))
 
 
 def test_a_damaged_projector_is_named(probe_model: Path, tmp_path: Path) -> None:

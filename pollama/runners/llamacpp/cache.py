@@ -66,17 +66,22 @@ def _usable_length(slot: Slot, tokens: Sequence[int]) -> int:
 
     Behind a shift that is nothing, or all of an idle slot: then a sequence that moved here goes on.
     """
-    length = _before_media(tokens, min(common_prefix(slot.tokens, tokens), len(tokens) - 1))
+    length = before_media(tokens, min(common_prefix(slot.tokens, tokens), len(tokens) - 1))
     if slot.pure is None or (length == len(slot.tokens) and not slot.running):
         return length
     return min(length, slot.pure)
 
 
-def _before_media(tokens: Sequence[int], length: int) -> int:
+def before_media(tokens: Sequence[int], length: int) -> int:
     """Return ``length``, or less so that it does not end within an image (a run of one negative number)."""
     while 0 < length < len(tokens) and tokens[length - 1] == tokens[length] < 0:
         length -= 1
     return length
+
+
+def last_begin(tokens: Sequence[int]) -> int:
+    """Return the position where the last token, or the image that the tokens end with, begins."""
+    return before_media([*tokens, tokens[-1]], len(tokens)) if tokens[-1] < 0 else len(tokens) - 1
 
 
 def _rank(slot: Slot, length: int) -> tuple[int, bool, int]:

@@ -3,43 +3,63 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
+
+from pollama.native.placeholder import cells_of
+
+
+def cells_per_position(tokens: Sequence[int]) -> list[int]:
+    """Return how many KV cells each position of ``tokens`` takes: text one, a medium all of its own at the first.
+
+    With M-RoPE an image of w by h tokens takes w * h cells and only max(w, h) positions.
+    """
+    if not tokens or min(tokens) >= 0:
+        return [1] * len(tokens)
+    pairs = itertools.pairwise(itertools.chain((0,), tokens))
+    return [1 if token >= 0 else cells_of(token) * (token != before) for before, token in pairs]
 
 
 class CellLedger:
-    """Counts the cells in use. A cell that was copied to other sequences is used once."""
+    """Counts the cells in use, by position. What was copied to other sequences is used once."""
 
     def __init__(self) -> None:
         self._ids = itertools.count()
         self._rows: dict[int, list[int]] = {}
         self._uses: dict[int, int] = {}
+        self._cells: dict[int, int] = {}
+        self._used = 0
 
     @property
     def used(self) -> int:
         """Cells that at least one sequence uses."""
-        return len(self._uses)
+        return self._used
 
     def used_by(self, sequences: set[int]) -> int:
         """Cells that at least one of ``sequences`` uses."""
-        return len(set().union(*(self._rows.get(sequence, ()) for sequence in sequences)))
+        positions = set().union(*(self._rows.get(sequence, ()) for sequence in sequences))
+        return sum(self._cells[position] for position in positions)
 
-    def extend(self, sequence: int, count: int) -> None:
-        """Give ``count`` new cells to a sequence."""
-        new = list(itertools.islice(self._ids, count))
+    def extend(self, sequence: int, cells: Sequence[int]) -> None:
+        """Give a sequence a position for each of ``cells``, with that many new cells."""
+        new = list(itertools.islice(self._ids, len(cells)))
         self._rows.setdefault(sequence, []).extend(new)
         self._uses.update(dict.fromkeys(new, 1))
+        self._cells.update(zip(new, cells, strict=True))
+        self._used += sum(cells)
 
     def share(self, source: int, target: int, count: int) -> None:
-        """Let ``target``, which has none, use the first ``count`` cells of ``source`` too."""
+        """Let ``target``, which has none, use the first ``count`` positions of ``source`` too."""
         shared = self._rows.get(source, [])[:count]
         self._rows[target] = shared
-        for cell in shared:
-            self._uses[cell] += 1
+        for position in shared:
+            self._uses[position] += 1
 
     def drop(self, sequence: int, start: int = 0, end: int | None = None) -> None:
-        """Take the cells ``[start, end)`` from a sequence."""
+        """Take the positions ``[start, end)`` from a sequence."""
         rows = self._rows.get(sequence, [])
-        for cell in rows[start:end]:
-            self._uses[cell] -= 1
-            if not self._uses[cell]:
-                del self._uses[cell]
+        for position in rows[start:end]:
+            self._uses[position] -= 1
+            if not self._uses[position]:
+                del self._uses[position]
+                self._used -= self._cells.pop(position)
         del rows[start:end]

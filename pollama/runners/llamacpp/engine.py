@@ -295,7 +295,7 @@ class Engine:
         reason: FinishReason | None = "aborted" if stream is None or stream.cancelled else stream.complete
         if reason is not None or not sequence.tokens or self._loop is None:
             sequence.chooser.close()
-            return _ended(sequence.ticket, reason or "stop", sequence.prompt_length)
+            return _ended(sequence.ticket, reason or "stop", sequence.prompt_cells)
         self._loop.add(sequence)
         return None
 
@@ -350,9 +350,9 @@ def _failure(ticket: Ticket, error: Exception) -> FailureEvent:
     return FailureEvent(ticket=ticket.number, error=failure)
 
 
-def _ended(ticket: int, reason: FinishReason, prompt_length: int = 0) -> TokenEvent:
+def _ended(ticket: int, reason: FinishReason, prompt_tokens: int = 0) -> TokenEvent:
     """Return the end of a sequence that never ran."""
-    prompt = PromptUse(tokens=prompt_length, cached=0, seconds=0.0)
+    prompt = PromptUse(tokens=prompt_tokens, cached=0, seconds=0.0)
     return TokenEvent(ticket=ticket, token=None, at=time.monotonic(), reason=reason, prompt=prompt)
 
 

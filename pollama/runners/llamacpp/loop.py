@@ -141,8 +141,8 @@ class Loop:
         """Tell whether the cells suffice; a sequence that would run alone always fits."""
         if not self._running or not self.memory.shared:
             return True
-        needed = len(sequence.tokens) + _RESERVE * (len(self._running) + 1)
-        held = sum(len(running.tokens) for running in self._running)
+        needed = sequence.cells + _RESERVE * (len(self._running) + 1)
+        held = sum(running.cells for running in self._running)
         return needed + held <= self._context.cells or needed <= self.memory.cells_free_of_running
 
     def _start(self, sequence: Sequence) -> None:
@@ -269,7 +269,7 @@ class Loop:
             return "stop"
         if 0 <= sequence.limits.max_tokens <= sequence.generated:
             return "length"
-        full = len(sequence.running_slot.tokens) + 1 >= self._window
+        full = len(sequence.running_slot.tokens) + sequence.extra_cells + 1 >= self._window
         return "length" if full and not sequence.limits.shift else None
 
     def _event(self, sequence: Sequence, choice: Choice | None, reason: FinishReason | None) -> TokenEvent:
@@ -369,4 +369,4 @@ def _choose(sequence: Sequence, logits: NDArray[np.float32]) -> Choice | Excepti
 
 def _prompt_use(sequence: Sequence) -> PromptUse:
     seconds = sequence.first_token_at - (sequence.started_at or sequence.first_token_at)
-    return PromptUse(tokens=sequence.prompt_length, cached=sequence.cached, seconds=seconds)
+    return PromptUse(tokens=sequence.prompt_cells, cached=sequence.cached, seconds=seconds)

@@ -6,8 +6,8 @@ import itertools
 
 from pollama.native.batch import Batch
 from pollama.native.context import Context
-from pollama.runners.llamacpp.cache import Slot, adjacent_slots, best_donor, oldest_idle
-from pollama.runners.llamacpp.cells import CellLedger
+from pollama.runners.llamacpp.cache import Slot, adjacent_slots, before_media, best_donor, last_begin, oldest_idle
+from pollama.runners.llamacpp.cells import CellLedger, cells_per_position
 from pollama.runners.llamacpp.shift import Discard
 
 _WORTH_COPYING = 16
@@ -118,7 +118,7 @@ class KvMemory:
         """Copy a whole stream; the data moves at the next decode, until then neither may be exported."""
         self._forget(target)
         self._context.copy(source.index, target.index)
-        self._ledger.extend(target.index, len(source.tokens))
+        self._ledger.extend(target.index, cells_per_position(source.tokens))
         target.tokens, target.pure = list(source.tokens), source.pure
         self._unsettled |= {source.index, target.index}
 
@@ -162,7 +162,7 @@ class KvMemory:
     def extend(self, slot: Slot, tokens: list[int]) -> None:
         """Note that ``tokens`` were computed behind what the slot holds."""
         slot.tokens.extend(tokens)
-        self._ledger.extend(slot.index, len(tokens))
+        self._ledger.extend(slot.index, cells_per_position(tokens))
 
     def settled(self) -> None:
         """Note that a decode ran: copies and shifts that were waiting for it are done."""
@@ -181,12 +181,21 @@ class KvMemory:
 
     def resynchronise(self, slot: Slot) -> None:
         """After a failed decode: agree with the engine about what a slot holds, nothing that is in doubt."""
-        held = self._context.last_position(slot.index) + 1
-        if held > len(slot.tokens) and not self._context.remove(slot.index, len(slot.tokens)):
+        held, known = self._context.last_position(slot.index) + 1, len(slot.tokens)
+        if held > known:
+            agreed = self._context.remove(slot.index, known)
+        else:
+            agreed = self._holds(slot, slot.tokens) or self._trim(slot, before_media(slot.tokens, held))
+        if not agreed:
             self._forget(slot)
-        elif held < len(slot.tokens):
-            self._ledger.drop(slot.index, held)
-            del slot.tokens[held:]
+
+    def _holds(self, slot: Slot, tokens: list[int]) -> bool:
+        """Tell whether the engine's last position of a slot is that of ``tokens``.
+
+        With M-RoPE the engine counts all of an image at the position where it begins.
+        """
+        last = self._context.last_position(slot.index)
+        return last_begin(tokens) <= last < len(tokens) if tokens else last < 0
 
     def shift(self, slot: Slot, gone: Discard) -> bool:
         """Drop positions and move the rest down; False where the memory cannot: compute the sequence again."""
@@ -229,9 +238,9 @@ class KvMemory:
         if slot.index in self._unsettled:
             return False
         while not self._context.import_sequence(slot.index, data):
-            if not self._lacks_cells(len(tokens)) or not self.evict_oldest():
+            if not self._lacks_cells(sum(cells_per_position(tokens))) or not self.evict_oldest():
                 return False
-        if self._context.last_position(slot.index) != len(tokens) - 1:
+        if not self._holds(slot, tokens):
             self._forget(slot)
             return False
         self.extend(slot, tokens)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pollama.native.media import MediaChunk
 from pollama.runners.llamacpp.batch import Demand
 from pollama.runners.llamacpp.cache import Slot
+from pollama.runners.llamacpp.cells import cells_per_position
 from pollama.runners.llamacpp.sampling import TokenChooser
 from pollama.runners.llamacpp.shift import ShiftRule
 from pollama.runners.llamacpp.text import TokenScore
@@ -28,7 +29,7 @@ class Sequence:
     """``tokens``: the prompt and what was generated, one per position; all but the last are or will be in ``slot``.
 
     ``media`` are images and audio by the position where they begin; their positions hold placeholders in ``tokens``.
-    ``generated`` includes what an earlier run produced. ``cached`` counts prompt tokens that came from the prefix
+    ``generated`` includes what an earlier run produced. ``cached`` counts cells of the prompt that came from the prefix
     cache; ``saved`` is the memory of a preempted sequence.
     Times are of the monotonic clock, in seconds.
     """
@@ -58,6 +59,21 @@ class Sequence:
         return self.slot
 
     @property
+    def extra_cells(self) -> int:
+        """KV cells that the media take beyond one per position."""
+        return sum(chunk.cells - chunk.positions for chunk in self.media.values())
+
+    @property
+    def cells(self) -> int:
+        """KV cells of all tokens and media, whether they are in memory yet or not."""
+        return len(self.tokens) + self.extra_cells
+
+    @property
+    def prompt_cells(self) -> int:
+        """KV cells of the prompt, which is what clients are told as its tokens."""
+        return self.prompt_length + self.extra_cells
+
+    @property
     def pending(self) -> int:
         """Tokens that are not yet in memory, media included."""
         return len(self.tokens) - len(self.running_slot.tokens)
@@ -80,13 +96,13 @@ class Sequence:
         begins = self.started_at is None
         if begins:
             self.started_at = time.monotonic()
-            self.cached = len(slot.tokens)
+            self.cached = sum(cells_per_position(slot.tokens))
         return begins
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PromptUse:
-    """What a prompt cost: tokens in all, of them from the cache, seconds until the first token."""
+    """What a prompt cost: tokens (those of media too), of them from the cache, and seconds until the first token."""
 
     tokens: int
     cached: int
