@@ -14,6 +14,7 @@ from pollama.api.hosts import is_loopback
 from pollama.api.middleware import answer_failures, check_host, check_origin, finish_headers, redirect_unclean
 from pollama.api.multigpu.routes import multigpu_routes
 from pollama.api.ollama.routes import native_routes
+from pollama.api.openai.responses.store import RESPONSE_STORE, ResponseStore
 from pollama.api.openai.routes import openai_routes
 from pollama.api.origins import OriginPolicy
 from pollama.api.services import SERVICES, Services
@@ -36,6 +37,7 @@ def create_app(services: Services) -> web.Application:
     ]
     app = web.Application(middlewares=middlewares, client_max_size=sys.maxsize)
     app[SERVICES] = services
+    app[RESPONSE_STORE] = ResponseStore()
     app.on_response_prepare.append(finish_headers)
     app.add_routes(native_routes())
     app.add_routes(openai_routes())
@@ -56,7 +58,7 @@ def create_runner(app: web.Application) -> web.AppRunner:
         logger=log,
         handler_cancellation=True,
         auto_decompress=False,
-        shutdown_timeout=_DRAIN_SECONDS,
+        shutdown_timeout=_DRAIN_SECONDS / 2,  # aiohttp waits that long, fails reads of bodies, and waits again
         max_line_size=_MAX_HEADER_BYTES,
         max_field_size=_MAX_HEADER_BYTES,
     )
