@@ -21,6 +21,7 @@ from pollama.api.app import create_app, create_runner
 from pollama.api.services import Services
 from pollama.clock import SystemClock
 from pollama.config import Config
+from pollama.config.live import LiveConfig
 from pollama.discover.devices import DeviceReader
 from pollama.discover.numa import machine_links
 from pollama.errors import ListenError
@@ -32,7 +33,6 @@ from pollama.prompts.inspector import PromptInspector
 from pollama.runners.process import LocalLauncher
 from pollama.scheduler.policy import Policy
 from pollama.scheduler.scheduler import ModelScheduler
-from pollama.types.multigpu import MultiGpu
 from pollama.types.proxies import Proxies
 
 _log = logging.getLogger(__name__)
@@ -100,22 +100,13 @@ async def application(config: Config, listener: socket.socket) -> AsyncIterator[
                 origins=config.allowed_origins,
                 cloud_disabled=config.cloud_disabled,
                 cloud_source=config.cloud_disabled_source,
-                multi_gpu=multi_gpu(config),
+                steering=scheduler,
+                settings=LiveConfig(config, lambda changed: scheduler.reconfigure(changed.several_devices())),
                 links=machine_links,
             )
         )
     finally:
         await scheduler.close()
-
-
-def multi_gpu(config: Config) -> MultiGpu:
-    """Return the settings for several devices."""
-    return MultiGpu(
-        enabled=config.multi_gpu,
-        strategy=config.gpu_strategy,
-        replicas=config.replicas,
-        load_balancing=config.load_balancing,
-    )
 
 
 def registry_access(config: Config) -> RegistryAccess:
@@ -136,7 +127,7 @@ def policy(config: Config) -> Policy:
         flash_attention=config.flash_attention,
         spread=config.sched_spread,
         gpu_overhead=config.gpu_overhead,
-        multi_gpu=multi_gpu(config),
+        multi_gpu=config.several_devices(),
     )
 
 

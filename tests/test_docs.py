@@ -18,7 +18,7 @@ from pollama.api.app import create_app
 from pollama.api.services import Services
 from pollama.cli.main import COMMANDS
 from pollama.config import SETTINGS
-from tests.api.fakes import FakeInference, FakeLibrary, FakeScheduler
+from tests.api.fakes import FakeInference, FakeLibrary, FakeScheduler, FakeSettings, FakeSteering
 from tests.e2e.server import Server, running_server
 
 ROOT = Path(__file__).parent.parent
@@ -118,6 +118,8 @@ def routes() -> set[str]:
         inference=FakeInference(),
         library=FakeLibrary(),
         scheduler=FakeScheduler(),
+        steering=FakeSteering(),
+        settings=FakeSettings(),
         version="0",
         listen_host="127.0.0.1",
         origins=(),

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from aiohttp import web
 
-from pollama.types.devices import Device, Link
+from pollama.types.devices import Device, Link, Telemetry
 from pollama.types.events import Done, Embeddings, Piece, Rendered
-from pollama.types.multigpu import MultiGpu
-from pollama.types.ports import Library, Scheduler
+from pollama.types.ports import Library, Scheduler, Settings, Steering
 from pollama.types.requests import ChatRequest, CompletionRequest, EmbedRequest
 
 CloudSource = Literal["none", "env", "config", "both"]
 LinkReader = Callable[[Sequence[Device]], Sequence[Link]]
+TelemetryReader = Callable[[], Awaitable[Sequence[Telemetry]]]
 
 
 class InferencePath(Protocol):
@@ -29,6 +29,10 @@ class InferencePath(Protocol):
         """Complete a prompt."""
         ...
 
+    async def count_tokens(self, request: ChatRequest, *, client: str = "") -> int:
+        """Return the length of a conversation's prompt."""
+        ...
+
     async def embed(self, request: EmbedRequest, *, client: str = "") -> Embeddings:
         """Embed texts."""
         ...
@@ -39,6 +43,11 @@ def no_links(devices: Sequence[Device]) -> Sequence[Link]:
     return ()
 
 
+async def no_telemetry() -> Sequence[Telemetry]:
+    """Know nothing of how devices are doing."""
+    return ()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Services:
     """What handlers call, and the settings that show in answers.
@@ -46,19 +55,21 @@ class Services:
     ``version`` is what clients are told. ``listen_host`` is the address that the server listens on; on a loopback
     address the Host header is verified. ``origins`` are all allowed origins in the syntax of OLLAMA_ORIGINS, the
     defaults included. ``cloud_source`` says which setting turned cloud features off. ``links`` tells how devices are
-    joined, and may read files.
+    joined, and may read files; ``telemetry`` how they are doing.
     """
 
     inference: InferencePath
     library: Library
     scheduler: Scheduler
+    steering: Steering
+    settings: Settings
     version: str
     listen_host: str
     origins: tuple[str, ...]
     cloud_disabled: bool = False
     cloud_source: CloudSource = "none"
-    multi_gpu: MultiGpu = field(default_factory=MultiGpu)
     links: LinkReader = no_links
+    telemetry: TelemetryReader = no_telemetry
 
 
 SERVICES = web.AppKey("services", Services)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from types import MappingProxyType
 from typing import Final
 
@@ -25,7 +25,7 @@ from pollama.config.kinds import (
     choice,
 )  # fmt: skip
 from pollama.types.cores import CpuPartition
-from pollama.types.multigpu import Algorithm, LoadBalancing, ModelRule, Strategy
+from pollama.types.multigpu import Algorithm, LoadBalancing, Migration, ModelRule, MultiGpu, Strategy
 
 _ENGINES: Final = choice("llama_cpp", "vllm", "exllamav2")
 _ONE_ENGINE: Final = "llama.cpp is the only engine of this version"
@@ -267,3 +267,28 @@ class DeviceSettings:
         key="models",
         shown_default="none",
     )
+
+    def several_devices(self) -> MultiGpu:
+        """Return what the scheduler is told of them."""
+        return MultiGpu(
+            enabled=self.multi_gpu,
+            strategy=self.gpu_strategy,
+            tensor_size=self.tensor_size,
+            pipeline_size=self.pipeline_size,
+            replicas=self.replicas,
+            load_balancing=self.load_balancing,
+            algorithm=self.algorithm,
+            cross_vendor=self.cross_vendor,
+            coordination_overhead=self.coordination_overhead,
+            migration=Migration(
+                enabled=self.auto_migration, threshold=self.migration_threshold, cooldown=self.migration_cooldown
+            ),
+            rules=self.rules,
+        )
+
+
+_FIXED: Final = frozenset({"cuda_gpus", "rocm_gpus", "intel_gpus", "cpu_partitions", "device_limits"})
+"""What is read once, when the devices are discovered."""
+
+LIVE: Final = frozenset(item.metadata["key"] for item in fields(DeviceSettings) if item.name not in _FIXED)
+"""Keys of settings that a running server takes."""

@@ -83,3 +83,9 @@ def _limit(place: str, size: object) -> int:
         return parse_size(str(size))
     except ValueError:
         raise ConfigError(f"{place} must be a size such as 8GiB, not {size!r}") from None
+
+
+def rule_as_written(rule: ModelRule) -> dict[str, Any]:
+    """Return the mapping that ``parse_rules`` reads as ``rule``."""
+    values = {key: getattr(rule, name) for key, (name, _) in _RULE_FIELDS.items()}
+    return {key: list(value) if isinstance(value, tuple) else value for key, value in values.items() if value}

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pollama.clock import Clock
 from pollama.errors import ModelNotFoundError
@@ -15,7 +15,8 @@ from pollama.inference import checks
 from pollama.inference.embedding import finished_vector, tokens_of
 from pollama.inference.jobs import context_shift, generate_job
 from pollama.inference.pieces import Answer, done, nanoseconds
-from pollama.inference.prompting import ChatPrompter, CompletionPrompter, Prompted, Prompter
+from pollama.inference.prompting import MEDIA_MARKER, ChatPrompter, CompletionPrompter, Prompted, Prompter
+from pollama.inference.routing import expected_tokens, prefixes_of
 from pollama.types.events import Done, Embeddings, Piece, Rendered
 from pollama.types.generation import EmbedJob
 from pollama.types.json import Json
@@ -48,6 +49,20 @@ class _Task:
         """Whether a full context drops its oldest half."""
         return context_shift(self.request, self.model.stored.config.model_family)
 
+    def lease_request(self, client: str) -> LeaseRequest:
+        """Return what the scheduler is asked for."""
+        prefixes = prefixes_of(self.request)
+        return LeaseRequest(
+            model=self.model,
+            options=self.options,
+            keep_alive=self.request.keep_alive,
+            context_shift=self.shift,
+            client=client,
+            wish=self.request.wish,
+            prefixes=prefixes,
+            tokens=expected_tokens(prefixes, self.options),
+        )
+
     def context_length(self, runner: Runner) -> int:
         """Return the tokens that prompt and answer may take together."""
         wished = self.options.num_ctx if "num_ctx" in self.options.explicit else runner.info.context_length
@@ -74,17 +89,30 @@ class Inference:
         if not request.messages and request.keep_alive == 0:
             yield await self._unload(model)
             return
-        checks.refuse_remote(model, cloud_disabled=self._cloud_disabled)  # 3
+        task = self._chat_task(model, request, started)  # 3
+        prompter = ChatPrompter(model, request, task.think) if request.messages else None
+        async with aclosing(self._run(task, prompter, client)) as events:
+            async for event in events:
+                yield event
+
+    async def count_tokens(self, request: ChatRequest, *, client: str = "") -> int:
+        """Return the length of a conversation's prompt, without that of its images. Raises as ``chat``."""
+        model = await self._library.resolve(request.model)
+        task = self._chat_task(model, request, self._clock.monotonic())
+        async with self._scheduler.acquire(task.lease_request(client)) as lease:
+            whole = replace(request, truncate=False)
+            prompted = await ChatPrompter(model, whole, task.think).prompt(lease.runner, 0)
+            return len(await lease.runner.tokenize(prompted.text.replace(MEDIA_MARKER, ""), add_special=True))
+
+    def _chat_task(self, model: Model, request: ChatRequest, started: float) -> _Task:
+        """Return the task of a conversation. Raises BadRequestError or ForbiddenError for what the model cannot do."""
+        checks.refuse_remote(model, cloud_disabled=self._cloud_disabled)
         think = checks.effective_think(model, request)
         checks.require_completion(model, request, "chat")
         checks.check_tool_choice(request)
         if request.offered_tools:
             checks.require_capability(model, "tools")
-        task = _Task(model, request, _options(model, request), think, started)
-        prompter = ChatPrompter(model, request, think) if request.messages else None
-        async with aclosing(self._run(task, prompter, client)) as events:
-            async for event in events:
-                yield event
+        return _Task(model, request, _options(model, request), think, started)
 
     async def complete(self, request: CompletionRequest, *, client: str = "") -> Events:
         """Complete a prompt. As ``chat``, for a single text."""
@@ -139,14 +167,7 @@ class Inference:
 
     async def _run(self, task: _Task, prompter: Prompter | None, client: str) -> Events:
         """Steps 4 to 8. Without a prompter the model is only loaded."""
-        request = LeaseRequest(
-            model=task.model,
-            options=task.options,
-            keep_alive=task.request.keep_alive,
-            context_shift=task.shift,
-            client=client,
-        )
-        async with self._scheduler.acquire(request) as lease:  # 4, 8
+        async with self._scheduler.acquire(task.lease_request(client)) as lease:  # 4, 8
             if prompter is None:
                 yield Done(reason="load")
                 return

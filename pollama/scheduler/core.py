@@ -17,7 +17,8 @@ decision tree there is:
 After that, where the policy allows replicas:
 
 10. nobody waits for memory, the replicas of a model do not suffice, and a device that has none of them has room for
-    one more just like them: **load** (after a **survey**, when the reading is old).
+    one more just like them: **load** (after a **survey**, when the reading is old);
+11. a device has been too busy for too long, and another one takes a replica of it: **load** there, then drain.
 
 And then: a ticket that has just come and found too many waiting is **refused**, idle replicas whose keep-alive has
 run out and loads that nobody wants any more are **unloaded**.
@@ -35,9 +36,12 @@ from typing import assert_never
 
 from pollama.errors import CanceledError, PlacementError, PollamaError, QueueFullError
 from pollama.scheduler import events
+from pollama.scheduler.balance import Load, relief
 from pollama.scheduler.capacity import context_lengths
-from pollama.scheduler.events import Command, Event
+from pollama.scheduler.demand import Demand
+from pollama.scheduler.events import Command, Event, ReplicaEvent
 from pollama.scheduler.loading import load_spec, was_out_of_memory
+from pollama.scheduler.moves import Moves
 from pollama.scheduler.placement import Refusal, place
 from pollama.scheduler.policy import Policy
 from pollama.scheduler.queue import FairQueue
@@ -46,14 +50,15 @@ from pollama.scheduler.residency import (
     change_keep_alive,
     departure_order,
     has_expired,
+    holding_devices,
     next_deadline,
     set_deadline,
 )
 from pollama.scheduler.scaling import is_as_good, pick, plan_another, spaces_without, wants_another
-from pollama.scheduler.state import ModelKey, Replica, Target, Ticket, model_key
+from pollama.scheduler.state import Held, ModelKey, Replica, Target, Ticket, model_key
 from pollama.types.model import Model
 from pollama.types.options import Options
-from pollama.types.plans import Plan
+from pollama.types.plans import Move, Plan
 
 _MODELS_PER_GPU = 3
 
@@ -75,6 +80,9 @@ class Core:
         self._surveying = False
         self._closed = False
         self._pauses: dict[Target, float] = {}
+        self._moves = Moves()
+        self._load_of_devices = Load()
+        self._demand = Demand()
         self._commands: list[Command] = []
         self._round = _Round()
 
@@ -87,6 +95,23 @@ class Core:
     def waiting(self) -> int:
         """Number of tickets in the queue."""
         return len(self._queue)
+
+    @property
+    def moves(self) -> list[Move]:
+        """The moves under way and the last ones that ended, newest first."""
+        return self._moves.records()
+
+    def groups(self) -> list[list[Replica]]:
+        """Return the replicas that are ready and not about to move, by what they are loads of."""
+        groups: dict[Target, list[Replica]] = {}
+        for replica in self.replicas:
+            if replica.state == "ready" and not self._moves.concerns(replica):
+                groups.setdefault(replica.target, []).append(replica)
+        return list(groups.values())
+
+    def movable(self, model: Model) -> list[Replica]:
+        """Return the replicas of a model that are ready and not about to move."""
+        return [replica for group in self.groups() for replica in group if replica.key == model_key(model)]
 
     def memory_use(self, replica: Replica) -> tuple[int, int]:
         """Return the bytes that a replica takes in all, and on GPUs."""
@@ -108,24 +133,37 @@ class Core:
                 self._leave(ticket)
             case events.Expired(model):
                 self._expire(model)
-            case events.Loaded(number, info):
-                replica = self._replicas[number]
-                if replica.state == "loading":
-                    replica.state, replica.info, replica.newest_waiter = "ready", info, self._queue.newest()
-                self._trusted_until = self._now
-            case events.LoadFailed(number, error):
-                self._fail(self._replicas.pop(number), error)
-            case events.Unloaded(number) | events.ReplicaExited(number):
-                self._replicas.pop(number, None)
-                self._trust_books()
             case events.DevicesChanged(devices):
                 self._memory.read(devices, self.replicas)
                 self._surveying = False
                 self._trust_books()
+            case events.Measured(busy):
+                self._load_of_devices.measured(busy, self._policy.multi_gpu.migration, self._now)
+            case events.Reconfigured(policy):
+                self._policy = policy
             case events.Elapsed():
                 self._wake_at = float("inf")
             case events.Closed():
                 self._close()
+            case _:
+                self._record_of_replica(event)
+
+    def _record_of_replica(self, event: ReplicaEvent) -> None:
+        match event:
+            case events.Loaded(number, info):
+                replica = self._replicas[number]
+                if replica.state == "loading":
+                    replica.state, replica.info, replica.newest_waiter = "ready", info, self._queue.newest()
+                    self._moves.loaded(replica)
+                self._trusted_until = self._now
+            case events.LoadFailed(number, error):
+                replica = self._replicas.pop(number)
+                self._moves.gone(replica)
+                self._fail(replica, error)
+            case events.Unloaded(number) | events.ReplicaExited(number):
+                self._remove(number)
+            case events.Moved(number, plan, reason):
+                self._move(self._replicas[number], plan, reason)
             case _:
                 assert_never(event)
 
@@ -134,9 +172,23 @@ class Core:
         replica = self._replicas.get(self._leases.pop(ticket, 0))
         if replica is None:
             return
-        replica.leases.remove(ticket)
+        held = replica.leases.pop(ticket)
+        self._demand.served(replica.target, self._now - held.since)
         if not replica.leases:
-            set_deadline(replica, self._now)
+            set_deadline(replica, self._now, self._spare_time(replica))
+
+    def _remove(self, number: int) -> None:
+        replica = self._replicas.pop(number, None)
+        if replica is not None:
+            self._moves.gone(replica)
+            if not self._group(replica):
+                self._demand.forget(replica.target)
+        self._trust_books()
+
+    def _move(self, replica: Replica, plan: Plan | None, reason: str) -> None:
+        """Begin a move: what is there serves until the new replica is ready."""
+        heir = None if plan is None else self._load(replica.model, replica.options, plan, replica.keep_alive)
+        self._moves.begin(replica, heir, reason)
 
     def _expire(self, model: Model) -> None:
         for replica in self.replicas:
@@ -173,6 +225,7 @@ class Core:
         for ticket in self._queue.ordered():
             self._decide(ticket)
         self._scale_out()
+        self._relieve()
         self._shed()
         self._retire()
         self._set_alarm()
@@ -183,7 +236,7 @@ class Core:
             ready = (replica for replica in self.replicas if ticket.id <= replica.newest_waiter and replica.has_room)
             fresh = [replica for replica in ready if self._serves(replica, ticket)]
             if fresh:
-                self._grant(ticket, self._pick(fresh))
+                self._grant(ticket, self._pick(ticket, fresh))
 
     def _decide(self, ticket: Ticket) -> None:
         """Go through the decision tree of the module's docstring for one waiting ticket."""
@@ -195,7 +248,7 @@ class Core:
         serving = [replica for replica in self.replicas if self._serves(replica, ticket)]
         free = [replica for replica in serving if replica.has_room and replica not in self._round.claimed]
         if free:  # 2
-            self._grant(ticket, self._pick(free))
+            self._grant(ticket, self._pick(ticket, free))
         elif serving:  # 3
             loading = any(replica.state == "loading" for replica in serving)
             self._round.wait(ticket, provided=loading)
@@ -272,7 +325,7 @@ class Core:
             return
         counts = Counter(ticket.target for ticket in self._queue.ordered())
         firsts = {ticket.target: ticket for ticket in reversed(self._queue.ordered())}
-        for lead in {replica.target: replica for replica in self.replicas if replica.state == "ready"}.values():
+        for lead in {replica.target: replica for replica in self.replicas if replica.serves_on}.values():
             waiting = [ticket for ticket in firsts.values() if self._serves(lead, ticket)]
             if self._extend(lead, sum(counts[ticket.target] for ticket in waiting)):
                 self._round.provided.update(ticket.id for ticket in waiting)
@@ -280,7 +333,7 @@ class Core:
     def _extend(self, lead: Replica, waiting: int) -> bool:
         """Load replicas like ``lead`` for ``waiting`` tickets, or survey for them; tell whether that is under way."""
         under_way = False
-        while wants_another(self._group(lead), waiting, self._policy, self._memory.devices):
+        while wants_another(self._group(lead), self._worth_loading(lead, waiting), self._policy, self._memory.devices):
             plan = self._plan_another(lead)
             if plan is None or self._pauses.get(lead.target, 0) > self._now:
                 break
@@ -293,6 +346,12 @@ class Core:
                 replica.extended_at = self._grants
         return under_way
 
+    def _worth_loading(self, lead: Replica, waiting: int) -> int:
+        """Return ``waiting``, or 0 where the last of them is served before another replica could be loaded."""
+        sequences = sum(replica.plan.sequences for replica in self._group(lead))
+        loading = lead.info.load_seconds if lead.info else 0.0
+        return waiting if self._demand.wait(lead.target, waiting, sequences) >= loading else 0
+
     def _plan_another(self, lead: Replica) -> Plan | None:
         alike = [replica.plan for replica in self.replicas if replica.key == lead.key]
         spaces = spaces_without(self._memory.spaces(replica.plan for replica in self.replicas), alike)
@@ -301,13 +360,29 @@ class Core:
     def _group(self, replica: Replica) -> list[Replica]:
         """Return the replicas of the same load that stay, this one included as long as it is there."""
         alike = (other for other in self.replicas if other.target == replica.target)
-        return [other for other in alike if other.state != "unloading"]
+        return [other for other in alike if other.state != "unloading" and not other.draining]
 
-    def _pick(self, free: Collection[Replica]) -> Replica:
-        return pick(free, self._policy, self._memory.devices)
+    def _relieve(self) -> None:
+        """Move a replica away from a device that has been too busy for too long."""
+        for device in self._load_of_devices.overloaded(self._policy.multi_gpu.migration, self._now):
+            movable = [replica for replica in self._ready_on(device) if not self._moves.concerns(replica)]
+            spaces = self._memory.spaces(replica.plan for replica in self.replicas)
+            change = relief(device, movable, self._load_of_devices.busy, spaces, self._policy)
+            if change is not None:
+                self._load_of_devices.relieved(self._now)
+                self._move(change.replica, change.plan, change.reason)
+                return
+
+    def _ready_on(self, device: str) -> list[Replica]:
+        ready = (replica for replica in self.replicas if replica.state == "ready")
+        return [replica for replica in ready if device in holding_devices(replica.plan)]
+
+    def _pick(self, ticket: Ticket, free: Collection[Replica]) -> Replica:
+        return pick(free, ticket.request, self._policy, self._memory.devices)
 
     def _grant(self, ticket: Ticket, replica: Replica) -> None:
-        replica.leases.add(ticket.id)
+        replica.leases[ticket.id] = Held(self._now, ticket.request.tokens)
+        replica.prefixes.add(ticket.request.prefixes)
         self._grants += 1
         replica.last_choice = self._grants
         if ticket.request.keep_alive is not None:
@@ -326,14 +401,16 @@ class Core:
         keep_alive = self._policy.keep_alive if request.keep_alive is None else request.keep_alive
         self._load(request.model, request.options, plan, keep_alive, is_retry=ticket.cautious)
 
-    def _load(self, model: Model, options: Options, plan: Plan, keep_alive: float, *, is_retry: bool = False) -> None:
+    def _load(
+        self, model: Model, options: Options, plan: Plan, keep_alive: float, *, is_retry: bool = False
+    ) -> Replica:
         self._loads += 1
         mapped = sum(_mapped_bytes(replica) for replica in self.replicas)
-        self._replicas[self._loads] = Replica(
-            self._loads, model, options, plan, keep_alive, last_used=self._now, is_retry=is_retry
-        )
+        replica = Replica(self._loads, model, options, plan, keep_alive, last_used=self._now, is_retry=is_retry)
+        self._replicas[replica.id] = replica
         spec = load_spec(model, options, plan, self._memory.devices, self._policy, mapped_bytes=mapped)
-        self._commands.append(events.Load(self._loads, spec))
+        self._commands.append(events.Load(replica.id, spec))
+        return replica
 
     def _unload(self, replica: Replica, reason: str) -> None:
         replica.state = "unloading"
@@ -367,15 +444,30 @@ class Core:
     def _retire(self) -> None:
         for replica in self.replicas:
             if replica.is_idle and replica.expires_at is None:
-                set_deadline(replica, self._now)
-            if has_expired(replica, self._now):
-                self._unload(replica, "its keep-alive has run out")
+                set_deadline(replica, self._now, self._spare_time(replica))
+            if replica.is_idle and replica.draining:
+                self._unload(replica, "another one has taken its place")
+            elif has_expired(replica, self._now):
+                self._let_go(replica)
             elif replica.state == "loading" and not self._is_wanted(replica):
                 self._unload(replica, "nobody waits for it any more")
 
+    def _let_go(self, replica: Replica) -> None:
+        """Unload a replica whose time is over; the last one of a model has all of its keep-alive."""
+        if len(self._group(replica)) > 1:
+            self._unload(replica, "it has not been needed for a while")
+        elif replica.last_used + replica.keep_alive > self._now:
+            replica.expires_at = replica.last_used + replica.keep_alive
+        else:
+            self._unload(replica, "its keep-alive has run out")
+
+    def _spare_time(self, replica: Replica) -> float:
+        """Return how long a replica may be idle before it is one too many."""
+        return self._policy.scale_in if len(self._group(replica)) > 1 else float("inf")
+
     def _is_wanted(self, replica: Replica) -> bool:
-        """Tell whether somebody waits for a load, or it is one more of a model that is in use."""
-        if any(sibling.leases for sibling in self._group(replica)):
+        """Tell whether somebody waits for a load, it is part of a move, or one more of a model that is in use."""
+        if self._moves.awaits(replica) or any(sibling.leases for sibling in self._group(replica)):
             return True
         return any(self._serves(replica, ticket) for ticket in self._queue.ordered())
 

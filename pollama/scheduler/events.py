@@ -5,15 +5,16 @@ Tickets number requests, replicas number loads; neither number is used twice.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
 from pollama.errors import PollamaError
+from pollama.scheduler.policy import Policy
 from pollama.types.devices import Device
 from pollama.types.generation import RunnerInfo
 from pollama.types.model import Model
-from pollama.types.plans import LoadSpec
+from pollama.types.plans import LoadSpec, Plan
 from pollama.types.ports import LeaseRequest
 
 
@@ -77,6 +78,29 @@ class DevicesChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class Moved:
+    """Somebody wants a replica elsewhere: a new one by ``plan`` shall take its place (None: it shall only leave)."""
+
+    replica: int
+    plan: Plan | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """The busy share of each device, 0 to 1, by its id."""
+
+    busy: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Reconfigured:
+    """Other settings count from now on."""
+
+    policy: Policy
+
+
+@dataclass(frozen=True, slots=True)
 class Elapsed:
     """The time of a Wake has come."""
 
@@ -86,9 +110,8 @@ class Closed:
     """The server is going down: nobody is served any more and all replicas leave."""
 
 
-Event: TypeAlias = (
-    Wanted | Left | Expired | Loaded | LoadFailed | Unloaded | ReplicaExited | DevicesChanged | Elapsed | Closed
-)
+ReplicaEvent: TypeAlias = Loaded | LoadFailed | Unloaded | ReplicaExited | Moved
+Event: TypeAlias = Wanted | Left | Expired | DevicesChanged | Measured | Reconfigured | Elapsed | Closed | ReplicaEvent
 
 
 @dataclass(frozen=True, slots=True)

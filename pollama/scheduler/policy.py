@@ -19,7 +19,7 @@ class Policy:
     in the memory of the machine. A reading of free memory is used for ``reading_lifetime``.
 
     With ``multi_gpu.enabled`` a model may have several replicas; none is added for ``replica_pause`` after one could
-    not be loaded.
+    not be loaded. A replica beside others leaves after ``scale_in`` idle seconds, the last one after its keep-alive.
     """
 
     max_queue: int = 512
@@ -37,3 +37,4 @@ class Policy:
     reading_lifetime: float = 5.0
     multi_gpu: MultiGpu = field(default_factory=MultiGpu)
     replica_pause: float = 30.0
+    scale_in: float = 60.0

@@ -113,10 +113,10 @@ def _is_host_buffer(name: str) -> bool:
     return name.startswith(("CPU", "BLAS")) or name.endswith("_Host") or not name
 
 
-def set_deadline(replica: Replica, now: float) -> None:
-    """Start the keep-alive of a replica that has become idle."""
+def set_deadline(replica: Replica, now: float, at_most: float = float("inf")) -> None:
+    """Start the keep-alive of a replica that has become idle; it ends ``at_most`` so many seconds from now."""
     replica.last_used = now
-    replica.expires_at = now + replica.keep_alive
+    replica.expires_at = now + min(replica.keep_alive, at_most)
 
 
 def change_keep_alive(replica: Replica, seconds: float) -> None:

@@ -18,13 +18,16 @@ from pollama.types.devices import Device
 from pollama.types.model import Model
 from pollama.types.options import Options
 from pollama.types.plans import Plan
+from pollama.types.ports import LeaseRequest
 
 
-def pick(free: Collection[Replica], policy: Policy, devices: Sequence[Device]) -> Replica:
+def pick(free: Collection[Replica], request: LeaseRequest, policy: Policy, devices: Sequence[Device]) -> Replica:
     """Return the replica that serves the next request.
 
-    ``round_robin``: the one that was chosen longest ago; ``performance_aware``: the one with fewest requests per core,
-    where a GPU counts as one; otherwise the one with fewest requests.
+    ``round_robin``: the one that was chosen longest ago; ``least_loaded``: the one with fewest requests;
+    ``performance_aware``: the one with fewest requests per core, where a GPU counts as one; ``prefix``: the one with
+    fewest tokens to compute, those of the prompt that it has seen lately left out. So a known beginning attracts
+    requests for as long as it saves more than the others have to do, and not all of them for ever.
     """
     balancing = policy.multi_gpu.load_balancing
     if balancing == "round_robin":
@@ -32,7 +35,13 @@ def pick(free: Collection[Replica], policy: Policy, devices: Sequence[Device]) -
     if balancing == "performance_aware":
         cores = {device.id: len(device.cores) for device in devices if not device.is_gpu}
         return min(free, key=lambda replica: (len(replica.leases) + 1) / _strength(replica, cores))
+    if balancing == "prefix":
+        return min(free, key=lambda replica: (replica.outstanding - _saved(replica, request), len(replica.leases)))
     return min(free, key=lambda replica: len(replica.leases))
+
+
+def _saved(replica: Replica, request: LeaseRequest) -> int:
+    return replica.prefixes.known(request.prefixes)
 
 
 def _strength(replica: Replica, cores: Mapping[str, int]) -> int:

@@ -9,23 +9,27 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pollama.clock import Clock
-from pollama.errors import LoadError, RunnerDiedError
+from pollama.errors import BadRequestError, LoadError, PlacementError, RunnerDiedError
 from pollama.scheduler import events
+from pollama.scheduler.balance import changes_to, plan_on
 from pollama.scheduler.core import Core
 from pollama.scheduler.events import Command, Event
+from pollama.scheduler.placement import Refusal
 from pollama.scheduler.policy import GIB, Policy
 from pollama.scheduler.preview import preview
 from pollama.scheduler.residency import Memory
 from pollama.scheduler.state import Replica
 from pollama.types.devices import Device, DeviceUse
+from pollama.types.generation import RunnerStatus
 from pollama.types.model import Model
+from pollama.types.multigpu import MultiGpu
 from pollama.types.options import Options
-from pollama.types.plans import LoadSpec, Plan, PlanPreview
+from pollama.types.plans import LoadSpec, Move, Plan, PlanPreview
 from pollama.types.ports import Launcher, Lease, LeaseRequest, Resident, Runner
 
 _log = logging.getLogger(__name__)
@@ -141,6 +145,65 @@ class ModelScheduler:
         """Return what would be done with a model; nothing is loaded. Raises what the reading raises."""
         return preview(model, options, await self._memory(), self._core.replicas, self._policy)
 
+    async def reconfigure(self, settings: MultiGpu) -> None:
+        """Obey other settings from now on; what is loaded stays until it is moved or leaves."""
+        self._policy = replace(self._policy, multi_gpu=settings)
+        self._feed(events.Reconfigured(self._policy))
+
+    async def rebalance(self) -> Sequence[Move]:
+        """Plan all loaded models anew and begin the moves that make them faster; return those. Requests finish."""
+        memory = await self._memory()
+        before = self._core.moves
+        for group in self._core.groups():
+            planned = preview(group[0].model, group[0].options, memory, self._core.replicas, self._policy)
+            for change in changes_to(group, planned.plans):
+                if change.plan is None or self._fits(memory, change.plan):
+                    self._feed(events.Moved(change.replica.id, change.plan, change.reason))
+        return [move for move in self._core.moves if move not in before]
+
+    def _fits(self, memory: Memory, plan: Plan) -> bool:
+        """Tell whether a plan has room beside everything that is loaded: what it replaces leaves afterwards only."""
+        free = {space.device.id: space.free for space in memory.spaces(replica.plan for replica in self._core.replicas)}
+        return all(share.total_bytes <= free[share.device] for share in plan.shares)
+
+    async def migrate(self, model: Model, devices: Sequence[str], *, replica: int | None = None) -> Move:
+        """Begin to move a replica of ``model`` to ``devices``: the new one loads first.
+
+        Raises BadRequestError for an unknown device or replica, PlacementError when it does not fit there.
+        """
+        memory = await self._memory()
+        moving = self._movable(model, replica)
+        spaces = memory.spaces(other.plan for other in self._core.replicas)
+        plan = plan_on(moving, _device_ids(devices, memory.devices), spaces, self._policy)
+        if isinstance(plan, Refusal):
+            raise PlacementError(plan.reason)
+        self._feed(events.Moved(moving.id, plan, "asked for"))
+        return next(move for move in self._core.moves if move.replica == moving.id)
+
+    def _movable(self, model: Model, number: int | None) -> Replica:
+        found = [replica for replica in self._core.movable(model) if number in (None, replica.id)]
+        if len(found) == 1:
+            return found[0]
+        name, numbers = model.stored.short_name, ", ".join(str(replica.id) for replica in self._core.movable(model))
+        if not numbers:
+            raise BadRequestError(f"{name} has no replica that could be moved")
+        raise BadRequestError(f"replica must be one of those of {name} that are ready: {numbers}")
+
+    def moves(self) -> Sequence[Move]:
+        """Return the moves under way and the last ones that ended, newest first."""
+        return self._core.moves
+
+    def measured(self, busy: Mapping[str, float]) -> None:
+        """Take in the busy share of each device, 0 to 1."""
+        self._feed(events.Measured(busy))
+
+    async def statuses(self) -> Mapping[int, RunnerStatus]:
+        """Ask all replicas that are ready how they do; those that do not answer are left out."""
+        runners = dict(self._runners)
+        answers = await asyncio.gather(*(runner.status() for runner in runners.values()), return_exceptions=True)
+        found = zip(runners, answers, strict=True)
+        return {number: status for number, status in found if isinstance(status, RunnerStatus)}
+
     async def _memory(self) -> Memory:
         """Return a new reading, which the core does not rely on: loads may be under way."""
         memory = Memory(self._policy)
@@ -222,6 +285,15 @@ class ModelScheduler:
             self._alarm.cancel()
         delay = max(0.0, at - self._clock.monotonic())
         self._alarm = asyncio.get_running_loop().call_later(delay, self._feed, events.Elapsed())
+
+
+def _device_ids(wanted: Sequence[str], devices: Sequence[Device]) -> list[str]:
+    """Return the ids of devices that are named by id or name. Raises BadRequestError."""
+    known = {**{device.name: device.id for device in devices}, **{device.id: device.id for device in devices}}
+    unknown = [name for name in wanted if name not in known]
+    if unknown:
+        raise BadRequestError(f"there is no device {unknown[0]!r}, only {', '.join(device.id for device in devices)}")
+    return [known[name] for name in wanted]
 
 
 def _resident(replica: Replica, use: tuple[int, int], now: float, today: float) -> Resident:

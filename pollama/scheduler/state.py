@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from pollama.scheduler.capacity import is_automatic
+from pollama.scheduler.prefixes import RecentPrefixes
 from pollama.types.generation import RunnerInfo
 from pollama.types.model import Model
 from pollama.types.options import Options
@@ -53,13 +54,22 @@ class Ticket:
         self.target = load_target(self.request.model, self.request.options)
 
 
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A lease: since when (monotonic seconds), and the tokens that it is expected to cost."""
+
+    since: float
+    tokens: int
+
+
 @dataclass(slots=True, eq=False)
 class Replica:
     """One load of a model, from its Load command until it is gone. Times are monotonic seconds.
 
     ``model`` is the name that it was loaded for first; ``is_retry`` tells that memory was short the last time.
-    ``leases`` are the tickets that use it. ``newest_waiter`` is
-    the youngest ticket that was waiting when it became ready: up to that one it serves before it makes room.
+    ``leases`` are the tickets that use it, with what they want of it. ``newest_waiter`` is the youngest ticket that was
+    waiting when it became ready: up to that one it serves before it makes room. ``draining``: it gets no new requests
+    and leaves when the last one is over. ``prefixes`` are the beginnings of prompts that it has seen lately.
     ``last_choice`` numbers the grant that it was last chosen for, ``extended_at`` the grant after which it was last
     given company.
     """
@@ -72,7 +82,9 @@ class Replica:
     last_used: float
     is_retry: bool = False
     state: Literal["loading", "ready", "unloading"] = "loading"
-    leases: set[int] = field(default_factory=set)
+    leases: dict[int, Held] = field(default_factory=dict)
+    draining: bool = False
+    prefixes: RecentPrefixes = field(default_factory=RecentPrefixes)
     expires_at: float | None = None
     newest_waiter: int = 0
     last_choice: int = 0
@@ -91,13 +103,23 @@ class Replica:
         return self.state == "ready" and not self.leases
 
     @property
+    def serves_on(self) -> bool:
+        """Ready, and here to stay."""
+        return self.state == "ready" and not self.draining
+
+    @property
     def has_room(self) -> bool:
         """Ready, with a free sequence."""
-        return self.state == "ready" and len(self.leases) < self.plan.sequences
+        return self.serves_on and len(self.leases) < self.plan.sequences
+
+    @property
+    def outstanding(self) -> int:
+        """Tokens that its requests are expected to cost, all together."""
+        return sum(held.tokens for held in self.leases.values())
 
     def serves(self, ticket: Ticket, context_length: int) -> bool:
         """Tell whether ``ticket``, which would get ``context_length``, needs no other load than this one."""
-        if self.state == "unloading" or self.key != ticket.key:
+        if self.state == "unloading" or self.draining or self.key != ticket.key:
             return False
         return self.target == ticket.target or self._has_what_it_asks(ticket.request.options, context_length)
 

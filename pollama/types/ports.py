@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
@@ -160,9 +160,21 @@ class Launcher(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Prefix:
+    """The beginning of a prompt: ``key`` stands for all of its text, ``tokens`` is about how many it has."""
+
+    key: int
+    tokens: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LeaseRequest:
-    """What a request wants of the scheduler. ``client`` groups requests for fairness (API key or address)."""
+    """What a request wants of the scheduler. ``client`` groups requests for fairness (API key or address).
+
+    ``prefixes`` are beginnings of the prompt, shortest first, the last one being all of it. ``tokens`` is about how
+    many tokens the request will cost, prompt and answer.
+    """
 
     model: Model
     options: Options
@@ -170,6 +182,8 @@ class LeaseRequest:
     context_shift: bool = True
     client: str = ""
     wish: Wish = field(default_factory=Wish)
+    prefixes: tuple[Prefix, ...] = ()
+    tokens: int = 0
 
 
 class Lease(Protocol):
@@ -253,4 +267,20 @@ class Steering(Protocol):
 
     def moves(self) -> Sequence[Move]:
         """Return the moves under way and the last ones that ended, newest first."""
+        ...
+
+    async def statuses(self) -> Mapping[int, RunnerStatus]:
+        """Ask all replicas that are ready how they do; those that do not answer are left out."""
+        ...
+
+
+class Settings(Protocol):
+    """The settings for several devices of a running server (``config``, used by /api/multigpu)."""
+
+    def describe(self) -> dict[str, Json]:
+        """Return them nested as in YAML, with ``file``, ``sources`` and ``no_effect``."""
+        ...
+
+    async def update(self, changes: Mapping[str, object]) -> None:
+        """Obey ``changes`` (nested as in YAML; null = the default) and keep them. Raises ConfigError."""
         ...

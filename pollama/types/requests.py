@@ -7,6 +7,7 @@ from typing import Literal
 
 from pollama.types.json import Json
 from pollama.types.messages import Message, Think, Tool
+from pollama.types.multigpu import Wish
 
 FOREVER = float("inf")
 """A keep-alive that never runs out."""
@@ -38,7 +39,9 @@ class GenerationRequest:
     """What chat and completion requests share.
 
     ``keep_alive`` is seconds, FOREVER, or None (not stated). ``model`` is the name exactly as sent.
-    ``lenient_think``: drop an unsupported ``think`` instead of refusing it (the Anthropic dialect).
+    ``lenient_think``: drop an unsupported ``think`` instead of refusing it (the Anthropic dialect). ``logit_bias`` is
+    added to the logits of token ids; Ollama's own dialect has none. ``choice`` numbers several answers to one request,
+    so that a fixed seed does not give the same one again. ``wish`` is what it asks of the devices.
     """
 
     model: str
@@ -52,6 +55,9 @@ class GenerationRequest:
     top_logprobs: int = 0
     debug_render_only: bool = False
     lenient_think: bool = False
+    logit_bias: dict[int, float] = field(default_factory=dict)
+    choice: int = 0
+    wish: Wish = field(default_factory=Wish)
 
 
 @dataclass(slots=True, kw_only=True)

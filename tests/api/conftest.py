@@ -12,7 +12,7 @@ from aiohttp import ClientSession, web
 
 from pollama.api.app import create_app, create_runner
 from pollama.api.services import Services
-from tests.api.fakes import FakeInference, FakeLibrary, FakeScheduler
+from tests.api.fakes import FakeInference, FakeLibrary, FakeScheduler, FakeSettings, FakeSteering
 
 ORIGINS = ("http://localhost", "http://localhost:*", "app://*")
 
@@ -66,6 +66,8 @@ def services() -> Services:
         inference=FakeInference(),
         library=FakeLibrary(),
         scheduler=FakeScheduler(),
+        steering=FakeSteering(),
+        settings=FakeSettings(),
         listen_host="127.0.0.1",
         origins=ORIGINS,
         version="0.0.0",

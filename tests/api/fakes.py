@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 
-from pollama.errors import BadRequestError, DigestMismatchError, ModelNotFoundError, NameRequiredError
+from pollama.errors import BadRequestError, ConfigError, DigestMismatchError, ModelNotFoundError, NameRequiredError
 from pollama.types.devices import DeviceUse
 from pollama.types.events import Done, Embeddings, Piece, Progress, Rendered
+from pollama.types.generation import RunnerStatus
 from pollama.types.json import Json
 from pollama.types.library import CreateRequest, ModelDescription, ModelListing
 from pollama.types.model import Model, ModelConfig, PromptTraits, StoredModel
+from pollama.types.multigpu import MultiGpu
 from pollama.types.options import Options
-from pollama.types.plans import PlanPreview
+from pollama.types.plans import Move, PlanPreview
 from pollama.types.ports import BlobUpload, Lease, LeaseRequest, Resident
 from pollama.types.requests import ChatRequest, CompletionRequest, EmbedRequest
 
@@ -61,6 +63,10 @@ class FakeInference:
     def complete(self, request: CompletionRequest, *, client: str = "") -> AsyncIterator[Event]:
         self.requests.append(request)
         return self._play()
+
+    async def count_tokens(self, request: ChatRequest, *, client: str = "") -> int:
+        self.requests.append(request)
+        return 7
 
     async def embed(self, request: EmbedRequest, *, client: str = "") -> Embeddings:
         self.requests.append(request)
@@ -198,3 +204,46 @@ class FakeScheduler:
     async def preview(self, model: Model, options: Options) -> PlanPreview:
         self.asked.append((model, options))
         return self.planned
+
+
+@dataclass
+class FakeSteering:
+    """Keeps what it was asked for; answers with what the test puts in."""
+
+    begun: list[Move] = field(default_factory=list)
+    known: dict[int, RunnerStatus] = field(default_factory=dict)
+    asked: list[tuple[str, tuple[str, ...], int | None]] = field(default_factory=list)
+
+    async def reconfigure(self, settings: MultiGpu) -> None:
+        raise NotImplementedError
+
+    async def rebalance(self) -> Sequence[Move]:
+        return self.begun
+
+    async def migrate(self, model: Model, devices: Sequence[str], *, replica: int | None = None) -> Move:
+        self.asked.append((model.stored.short_name, tuple(devices), replica))
+        return self.begun[0]
+
+    def moves(self) -> Sequence[Move]:
+        return self.begun
+
+    async def statuses(self) -> Mapping[int, RunnerStatus]:
+        return self.known
+
+
+@dataclass
+class FakeSettings:
+    """Settings that take every change but the ones that the test forbids."""
+
+    values: dict[str, Json] = field(
+        default_factory=lambda: {"multi_gpu": {"enabled": True, "strategy": "data", "data_parallel": {"replicas": 2}}}
+    )
+    refusal: str = ""
+
+    def describe(self) -> dict[str, Json]:
+        return self.values
+
+    async def update(self, changes: Mapping[str, object]) -> None:
+        if self.refusal:
+            raise ConfigError(self.refusal)
+        self.values = {**self.values, **changes}

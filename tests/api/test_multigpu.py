@@ -10,12 +10,13 @@ from typing import Any
 import pytest
 
 from pollama.api.services import Services
-from pollama.types.devices import Device, DeviceUse, Link
-from pollama.types.multigpu import MultiGpu
-from pollama.types.plans import Plan, PlanPreview, Share
+from pollama.types.devices import Device, DeviceUse, Link, Telemetry
+from pollama.types.generation import RunnerStatus
+from pollama.types.plans import Alternative, Move, Plan, PlanPreview, Share
 from pollama.types.ports import Resident
+from pollama.types.speed import Percentiles, Speed
 from tests.api.conftest import Api
-from tests.api.fakes import make_model
+from tests.api.fakes import FakeSettings, FakeSteering, make_model
 
 CORE = Device(
     id="cpu:0", kind="cpu", name="CPU (cores 0)", total_bytes=100, free_bytes=80, limit_bytes=40, cores=(0,)
@@ -32,6 +33,7 @@ PLAN = Plan(
     shared_cells=False,
     batch=512,
     gpu_layers=0,
+    tokens_per_second=12.5,
     reason="all on cpu:0",
 )
 PLAN_RECORD = {
@@ -43,6 +45,8 @@ PLAN_RECORD = {
     "shared_cells": False,
     "batch": 512,
     "gpu_layers": 0,
+    "split": "none",
+    "throughput": 12.5,
     "reason": "all on cpu:0",
 }
 
@@ -51,9 +55,21 @@ def links(devices: Sequence[Device]) -> list[Link]:
     return [Link(first=devices[0].id, second=devices[1].id, kind="numa", distance=21)]
 
 
+async def telemetry() -> list[Telemetry]:
+    return [Telemetry(device="GPU-1", time=1.0, utilisation=87.5, memory_used=600, power=310.0, temperature=61.0)]
+
+
+STEERING = FakeSteering()
+
+
+@pytest.fixture(autouse=True)
+def fresh_steering() -> None:
+    STEERING.__init__()  # type: ignore[misc]
+
+
 @pytest.fixture
 def services(services: Services) -> Services:
-    return replace(services, links=links, multi_gpu=MultiGpu(enabled=True, strategy="data", replicas=2))
+    return replace(services, links=links, telemetry=telemetry, steering=STEERING, settings=FakeSettings())
 
 
 async def get(api: Api, path: str) -> Any:
@@ -107,7 +123,7 @@ async def test_status_shows_settings_and_what_is_on_the_devices(api: Api) -> Non
     api.scheduler.waiting = 3
     status = await get(api, "status")
     assert (status["enabled"], status["strategy"]) == (True, "data")
-    assert status["data_parallel"] == {"replicas": 2, "load_balancing": "least_loaded"}
+    assert status["data_parallel"] == {"replicas": 2}
     assert [(device["memory_free"], device["replicas"]) for device in status["devices"]] == [(22, 1)]
     first = {"id": 1, "state": "ready", "devices": ["cpu:0"], "in_use": 2, "sequences": 2}
     second = {**first, "id": 2, "state": "loading", "in_use": 0}
@@ -139,7 +155,21 @@ class TestPlan:
             "possible": True,
             "fits_now": True,
             "replicas": [PLAN_RECORD, PLAN_RECORD],
+            "alternatives": [],
         }
+
+    async def test_what_else_was_weighed_is_told(self, api: Api) -> None:
+        api.library.model = make_model()
+        other = Alternative(strategy="pipeline", plans=(PLAN,), tokens_per_second=9.123, reason="slower")
+        api.scheduler.planned = PlanPreview(plans=(PLAN,), alternatives=(other,))
+        assert (await get(api, "plan?model=test"))["alternatives"] == [
+            {
+                "strategy": "pipeline",
+                "throughput": 9.12,
+                "reason": "slower",
+                "replicas": [[{"device": "cpu:0", "layers": 3}]],
+            }
+        ]
 
     async def test_the_parameters_of_the_model_count(self, api: Api) -> None:
         model = make_model()
@@ -159,3 +189,75 @@ class TestPlan:
     async def test_a_model_must_be_named_and_there(self, api: Api, query: str, status: int, text: str) -> None:
         answer = await api.get(f"/api/multigpu/plan{query}")
         assert (answer.status, json.loads(answer.body)["error"]) == (status, text)
+
+
+MOVE = Move(model="test:latest", replica=1, source=("cpu:0",), target=("cpu:1",), state="loading", reason="asked for")
+MOVE_RECORD = {
+    "model": "test:latest",
+    "replica": 1,
+    "from": ["cpu:0"],
+    "to": ["cpu:1"],
+    "state": "loading",
+    "reason": "asked for",
+}
+
+
+async def test_performance_has_the_promised_names(api: Api) -> None:
+    api.scheduler.resident = [resident(1), resident(2, state="loading")]
+    first_token = Percentiles(p50=0.1, p95=0.2, p99=0.3)
+    STEERING.known = {1: RunnerStatus(state="ready", speed=Speed(throughput=40, first_token=first_token, requests=7))}
+    performance = await get(api, "performance")
+    (model,) = performance["models"]
+    (replica,) = model["replicas"]
+    assert (model["throughput"], model["predicted_throughput"]) == (40, 12.5)
+    assert replica["latency"]["first_token"] == {"p50": 100, "p95": 200, "p99": 300}
+    (device,) = performance["devices"]
+    assert {name: device[name] for name in ("gpu_util", "memory_usage", "power_draw", "temperature")} == {
+        "gpu_util": 87.5,
+        "memory_usage": 600,
+        "power_draw": 310,
+        "temperature": 61,
+    }
+
+
+async def test_a_rebalance_tells_its_moves_and_status_shows_them(api: Api) -> None:
+    STEERING.begun = [MOVE]
+    answer = await api.post("/api/multigpu/rebalance")
+    assert (answer.status, json.loads(answer.body)) == (200, {"moves": [MOVE_RECORD]})
+    assert (await get(api, "status"))["moves"] == [MOVE_RECORD]
+
+
+class TestMigrate:
+    async def test_a_replica_is_sent_to_devices(self, api: Api) -> None:
+        api.library.model = make_model()
+        STEERING.begun = [MOVE]
+        answer = await api.post("/api/multigpu/migrate", {"model": "test", "devices": ["cpu:1"], "replica": 1})
+        assert (answer.status, json.loads(answer.body)) == (200, MOVE_RECORD)
+        assert STEERING.asked == [("test:latest", ("cpu:1",), 1)]
+
+    @pytest.mark.parametrize(
+        ("body", "text"),
+        [
+            ("{", "the body is not as it should be"),
+            ("", "the body is not as it should be"),
+            ({"devices": ["cpu:1"]}, "missing required field `model`"),
+            ({"model": "test", "devices": []}, "devices is empty"),
+            ({"model": "test", "devices": "cpu:1"}, "Expected `array`, got `str` - at `$.devices`"),
+            ({"model": "test", "devices": ["cpu:1"], "to": "x"}, "unknown field `to`"),
+        ],
+    )
+    async def test_a_wrong_body_is_refused_by_field(self, api: Api, body: Any, text: str) -> None:
+        answer = await api.post("/api/multigpu/migrate", body)
+        assert answer.status == 400
+        assert text in json.loads(answer.body)["error"]
+
+
+class TestConfig:
+    async def test_settings_are_changed_and_shown(self, api: Api) -> None:
+        answer = await api.send("PUT", "/api/multigpu/config", {"multi_gpu": {"strategy": "pipeline"}})
+        assert answer.status == 200
+        assert json.loads(answer.body) == await get(api, "config") == {"multi_gpu": {"strategy": "pipeline"}}
+
+    @pytest.mark.parametrize("body", ["", "[]", "{", "{}"])
+    async def test_a_wrong_body_is_refused(self, api: Api, body: str) -> None:
+        assert (await api.send("PUT", "/api/multigpu/config", body)).status == 400

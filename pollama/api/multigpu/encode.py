@@ -7,18 +7,8 @@ from collections.abc import Sequence
 from pollama.api import timestamps
 from pollama.types.devices import Device, DeviceUse, Link
 from pollama.types.json import Json
-from pollama.types.multigpu import MultiGpu
-from pollama.types.plans import Plan, PlanPreview, Share
+from pollama.types.plans import Alternative, Move, Plan, PlanPreview, Share
 from pollama.types.ports import Resident
-
-
-def settings(multi_gpu: MultiGpu) -> dict[str, Json]:
-    """Return the settings; ``replicas`` 0 means one per device."""
-    return {
-        "enabled": multi_gpu.enabled,
-        "strategy": multi_gpu.strategy,
-        "data_parallel": {"replicas": multi_gpu.replicas, "load_balancing": multi_gpu.load_balancing},
-    }
 
 
 def device(described: Device) -> dict[str, Json]:
@@ -82,10 +72,28 @@ def _planned_replica(resident: Resident) -> dict[str, Json]:
 
 
 def preview(previewed: PlanPreview) -> dict[str, Json]:
-    """Return what would be done: the plan of each replica, or the reason of the refusal."""
+    """Return what would be done: the plan of each replica and what else was weighed, or the reason of the refusal."""
     if previewed.refusal:
         return {"possible": False, "reason": previewed.refusal}
-    return {"possible": True, "fits_now": previewed.fits_now, "replicas": list(map(plan, previewed.plans))}
+    return {
+        "possible": True,
+        "fits_now": previewed.fits_now,
+        "replicas": list(map(plan, previewed.plans)),
+        "alternatives": list(map(_alternative, previewed.alternatives)),
+    }
+
+
+def _alternative(weighed: Alternative) -> dict[str, Json]:
+    return {
+        "strategy": weighed.strategy,
+        "throughput": round(weighed.tokens_per_second, 2),
+        "reason": weighed.reason,
+        "replicas": [[_stage(share) for share in planned.shares if share.layers] for planned in weighed.plans],
+    }
+
+
+def _stage(share: Share) -> dict[str, Json]:
+    return {"device": share.device, "layers": share.layers}
 
 
 def plan(planned: Plan) -> dict[str, Json]:
@@ -99,6 +107,8 @@ def plan(planned: Plan) -> dict[str, Json]:
         "shared_cells": planned.shared_cells,
         "batch": planned.batch,
         "gpu_layers": planned.gpu_layers,
+        "split": planned.split,
+        "throughput": round(planned.tokens_per_second, 2),
         "reason": planned.reason,
     }
 
@@ -110,4 +120,16 @@ def _share(share: Share) -> dict[str, Json]:
         "weights": share.weight_bytes,
         "kv_cache": share.kv_bytes,
         "compute": share.compute_bytes,
+    }
+
+
+def move(begun: Move) -> dict[str, Json]:
+    """Return a replica on its way; ``to`` null: it only leaves."""
+    return {
+        "model": begun.model,
+        "replica": begun.replica,
+        "from": list(begun.source),
+        "to": None if begun.target is None else list(begun.target),
+        "state": begun.state,
+        "reason": begun.reason,
     }

@@ -1,4 +1,4 @@
-"""Devices, replicas and plans as they are now. Nothing here changes anything."""
+"""Devices, replicas, plans and settings as they are now. Nothing here changes anything."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ async def topology(request: web.Request) -> web.Response:
     services = request.app[SERVICES]
     devices = [use.device for use in await services.scheduler.devices()]
     links = await asyncio.to_thread(services.links, devices)
-    return _json({"devices": list(map(encode.device, devices)), "links": list(map(encode.link, links))})
+    return json_answer({"devices": list(map(encode.device, devices)), "links": list(map(encode.link, links))})
 
 
 async def status(request: web.Request) -> web.Response:
@@ -29,20 +29,26 @@ async def status(request: web.Request) -> web.Response:
     services = request.app[SERVICES]
     uses = await services.scheduler.devices()
     loaded = by_model(services.scheduler.residents())
-    return _json(
+    return json_answer(
         {
-            **encode.settings(services.multi_gpu),
+            **_chosen(services.settings.describe()),
             "devices": list(map(encode.device_use, uses)),
             "models": list(map(encode.loaded_model, loaded)),
             "queue": {"waiting": services.scheduler.waiting},
+            "moves": list(map(encode.move, services.steering.moves())),
         }
     )
+
+
+def _chosen(settings: dict[str, Json]) -> dict[str, Json]:
+    multi_gpu = settings["multi_gpu"]
+    return {name: multi_gpu[name] for name in ("enabled", "strategy", "data_parallel")}
 
 
 async def models(request: web.Request) -> web.Response:
     """Answer GET /api/multigpu/models: the replicas of every loaded model, with their plans."""
     loaded = by_model(request.app[SERVICES].scheduler.residents())
-    return _json({"models": list(map(encode.planned_model, loaded))})
+    return json_answer({"models": list(map(encode.planned_model, loaded))})
 
 
 async def plan(request: web.Request) -> web.Response:
@@ -53,8 +59,14 @@ async def plan(request: web.Request) -> web.Response:
         raise NameRequiredError
     model = await services.library.resolve(name)
     preview = await services.scheduler.preview(model, Options().updated(model.stored.parameters))
-    return _json({"model": model.stored.short_name, **encode.preview(preview)})
+    return json_answer({"model": model.stored.short_name, **encode.preview(preview)})
 
 
-def _json(value: Json) -> web.Response:
+async def config(request: web.Request) -> web.Response:
+    """Answer GET /api/multigpu/config: the settings for several devices, and where each comes from."""
+    return json_answer(request.app[SERVICES].settings.describe())
+
+
+def json_answer(value: Json) -> web.Response:
+    """Return a record of /api/multigpu."""
     return json_response(gojson.dumps(value).encode())

@@ -7,6 +7,7 @@ from typing import Any
 from pollama.api.generation import check_top_logprobs
 from pollama.api.godecode import DecodeError, EmptyBodyError, List, String, Struct, decode_body, decode_value
 from pollama.api.messages import tool_from
+from pollama.api.multigpu.wish import wish_from
 from pollama.errors import BadRequestError, PollamaError
 from pollama.types.library import CreateRequest
 from pollama.types.requests import ChatRequest, CompletionRequest, EmbedRequest, Format
@@ -50,6 +51,7 @@ def _generation(fields: dict[str, Any]) -> dict[str, Any]:
         "model": fields.get("model", ""),
         "format": Format(given="format" in fields, value=fields.get("format")),
         "debug_render_only": fields.get("_debug_render_only", False),
+        "wish": wish_from(fields.get("multi_gpu")),
         **{name: fields[name] for name in same if name in fields},
     }
 

@@ -6,6 +6,7 @@ from typing import Final
 
 from pollama.api.godecode import Bool, Int, Kind, List, Map, Raw, String, Struct, Untyped
 from pollama.api.messages import IMAGES, KEEP_ALIVE, MESSAGES, THINK, TOOLS
+from pollama.api.multigpu.wish import WISH
 
 _OPTIONS: Final = Map(Untyped())
 _STRINGS: Final = Map(String())
@@ -22,6 +23,7 @@ _GENERATION: Final[dict[str, Kind]] = {
     "_debug_render_only": Bool(),
     "logprobs": Bool(),
     "top_logprobs": Int(),
+    "multi_gpu": WISH,
 }
 
 GENERATE: Final = Struct(

@@ -1,0 +1,101 @@
+"""Where replicas should rather be: because somebody asks, a better plan is known, or a device is too busy.
+
+All of it pure but for ``Load``, which remembers since when devices have been busy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from pollama.scheduler.fitting import Space
+from pollama.scheduler.placement import Refusal, place
+from pollama.scheduler.policy import Policy
+from pollama.scheduler.residency import holding_devices
+from pollama.scheduler.scaling import is_as_good
+from pollama.scheduler.state import Replica
+from pollama.types.multigpu import Migration
+from pollama.types.plans import Plan
+
+_WORTH_MOVING: Final = 1.1
+"""Predicted speed over that of today from which on a model is moved."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A replica and the plan that takes its place (None: it is not needed any more)."""
+
+    replica: Replica
+    plan: Plan | None
+    reason: str
+
+
+def plan_on(replica: Replica, devices: Collection[str], spaces: Sequence[Space], policy: Policy) -> Plan | Refusal:
+    """Return a plan like that of ``replica`` which holds blocks on ``devices`` only, all of them beside ``spaces``."""
+    only = [space if space.device.id in devices else replace(space, free=0) for space in spaces]
+    plan = place(replica.model, replica.options, only, policy)
+    if isinstance(plan, Plan) and not is_as_good(plan, replica.plan):
+        return Refusal(f"{' and '.join(devices)}: not with a context of {replica.plan.context_length} tokens")
+    return plan
+
+
+def changes_to(group: Sequence[Replica], plans: Sequence[Plan]) -> list[Change]:
+    """Return what has to move so that the replicas of a model are where ``plans`` say; nothing where that gains little.
+
+    Replicas that are where a plan has one stay. Plans beyond the number of replicas wait for the demand.
+    """
+    today = sum(replica.plan.tokens_per_second for replica in group)
+    better = sum(plan.tokens_per_second for plan in plans[: len(group)])
+    if better < _WORTH_MOVING * today or better <= 0:
+        return []
+    wanted = list(plans)
+    elsewhere = []
+    for replica in group:
+        same = next((plan for plan in wanted if holding_devices(plan) == holding_devices(replica.plan)), None)
+        if same is None:
+            elsewhere.append(replica)
+        else:
+            wanted.remove(same)
+    reason = f"{better:.0f} instead of {today:.0f} tokens/s predicted"
+    targets: list[Plan | None] = [*wanted, *[None] * len(elsewhere)]
+    return [Change(replica, plan, reason) for replica, plan in zip(elsewhere, targets, strict=False)]
+
+
+def relief(
+    device: str, replicas: Iterable[Replica], busy: Mapping[str, float], spaces: Sequence[Space], policy: Policy
+) -> Change | None:
+    """Return a replica to move away from a busy ``device`` and where to: the least busy device that takes it."""
+    calm = [space for space in spaces if busy.get(space.device.id, 0.0) < policy.multi_gpu.migration.threshold / 2]
+    for replica in sorted(replicas, key=lambda replica: len(replica.leases)):
+        for space in sorted(calm, key=lambda space: (busy.get(space.device.id, 0.0), -space.free)):
+            plan = plan_on(replica, [space.device.id], spaces, policy)
+            if isinstance(plan, Plan) and holding_devices(plan) != holding_devices(replica.plan):
+                return Change(replica, plan, f"{device} is {busy[device]:.0%} busy")
+    return None
+
+
+class Load:
+    """Since when each device has been busier than the threshold. Times are monotonic seconds."""
+
+    def __init__(self) -> None:
+        self.busy: Mapping[str, float] = {}
+        self._since: dict[str, float] = {}
+        self._relieved_at = float("-inf")
+
+    def measured(self, busy: Mapping[str, float], settings: Migration, now: float) -> None:
+        """Take in the busy share of each device."""
+        self.busy = busy
+        hot = {device for device, share in busy.items() if share > settings.threshold}
+        self._since = {device: self._since.get(device, now) for device in hot}
+
+    def overloaded(self, settings: Migration, now: float) -> list[str]:
+        """Return the devices that have been too busy for a cooldown, busiest first; none within one of a relief."""
+        if not settings.enabled or now - self._relieved_at < settings.cooldown:
+            return []
+        hot = [device for device, since in self._since.items() if now - since >= settings.cooldown]
+        return sorted(hot, key=lambda device: -self.busy[device])
+
+    def relieved(self, now: float) -> None:
+        """Begin a cooldown."""
+        self._relieved_at = now
