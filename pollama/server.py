@@ -23,7 +23,8 @@ from pollama.clock import SystemClock
 from pollama.config import Config
 from pollama.config.live import LiveConfig
 from pollama.discover.devices import DeviceReader
-from pollama.discover.numa import machine_links
+from pollama.discover.speeds import SpeedBook
+from pollama.discover.topology import Topology
 from pollama.errors import ListenError
 from pollama.inference import Inference
 from pollama.models.bundled import Bundled
@@ -86,7 +87,9 @@ async def application(config: Config, listener: socket.socket) -> AsyncIterator[
     )
     await library.open(prune=not config.no_prune)
     launcher = LocalLauncher(config.environ, load_timeout=config.load_timeout, threads=config.threads)
-    scheduler = ModelScheduler(policy(config), launcher, DeviceReader(config).read, clock)
+    speeds = SpeedBook(config.home / ".pollama" / "speed.json")
+    devices = DeviceReader(config, speeds=speeds, clock=clock)
+    scheduler = ModelScheduler(policy(config), launcher, devices.read, clock)
     await scheduler.start()
     try:
         inference = Inference(library, scheduler, clock, cloud_disabled=config.cloud_disabled)
@@ -102,7 +105,7 @@ async def application(config: Config, listener: socket.socket) -> AsyncIterator[
                 cloud_source=config.cloud_disabled_source,
                 steering=scheduler,
                 settings=LiveConfig(config, lambda changed: scheduler.reconfigure(changed.several_devices())),
-                links=machine_links,
+                links=Topology(speeds).links,
             )
         )
     finally:

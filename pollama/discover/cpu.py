@@ -12,6 +12,8 @@ from typing import TypeVar
 
 import psutil
 
+from pollama.discover.numa import cache_bytes, node_of, numa_nodes
+from pollama.discover.telemetry import cpu_power_limit
 from pollama.errors import ConfigError
 from pollama.types.cores import CpuPartition, core_ranges
 from pollama.types.devices import Device
@@ -31,37 +33,52 @@ class Limits:
 def cpu_device(root: Path = Path("/")) -> Device:
     """Return one device with all cores that this process may run on; ``root`` is where ``proc`` and ``sys`` lie."""
     limits = cgroup_limits(root)
-    cores = allowed_cores(limits)
     memory = psutil.virtual_memory()
     available = memory.available if limits.available_bytes is None else limits.available_bytes
-    return Device(
-        id=f"cpu:{core_ranges(cores)}",
+    plain = Device(
+        id="",
         kind="cpu",
         name=_name(root),
         total_bytes=min(memory.total, limits.memory_bytes or memory.total),
         free_bytes=min(memory.available, available),
-        cores=cores,
     )
+    return _on(plain, allowed_cores(limits), root)
 
 
-def cpu_devices(partitions: Sequence[CpuPartition], root: Path = Path("/")) -> list[Device]:
-    """Return one device per partition, or one with all cores where there are none.
+def cpu_devices(partitions: Sequence[CpuPartition], root: Path = Path("/"), *, by_node: bool = False) -> list[Device]:
+    """Return one device per partition; where there are none one with all cores or, ``by_node``, one per memory node.
 
     All of them live in the memory of the machine: its size and what is free of it is the same for each. A partition's
     own limit comes on top.
     """
     whole = cpu_device(root)
-    return [_part(whole, partition) for partition in partitions] or [whole]
+    parts = partitions or (_nodes(whole.cores, root) if by_node else ())
+    return [_part(whole, partition, root) for partition in parts] or [whole]
 
 
-def _part(whole: Device, partition: CpuPartition) -> Device:
-    ranges = core_ranges(partition.cores)
+def _nodes(cores: Sequence[int], root: Path) -> list[CpuPartition]:
+    """Return ``cores`` divided by the memory next to them; nothing when all have the same."""
+    by_node = (tuple(sorted(set(cores) & set(node.cores))) for node in numa_nodes(root))
+    found = [CpuPartition(cores=own) for own in by_node if own]
+    return found if len(found) > 1 else []
+
+
+def _part(whole: Device, partition: CpuPartition, root: Path) -> Device:
+    named = replace(
+        whole, name=f"{whole.name} (cores {core_ranges(partition.cores)})", limit_bytes=partition.memory_bytes
+    )
+    return _on(named, partition.cores, root)
+
+
+def _on(device: Device, cores: tuple[int, ...], root: Path) -> Device:
+    """Return ``device`` with ``cores``, and what the kernel knows of those."""
     return replace(
-        whole,
-        id=f"cpu:{ranges}",
-        name=f"{whole.name} (cores {ranges})",
-        cores=partition.cores,
-        limit_bytes=partition.memory_bytes,
+        device,
+        id=f"cpu:{core_ranges(cores)}",
+        cores=cores,
+        numa_node=node_of(cores, numa_nodes(root)),
+        cache_bytes=cache_bytes(cores, root),
+        power_watts=cpu_power_limit(cores, root),
     )
 
 

@@ -1,35 +1,35 @@
-"""All devices of this machine: what the engine can use, completed by what the vendors' libraries know."""
+"""All devices of this machine: what the engine can use, completed by what vendors and the kernel know."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
+from pathlib import Path
 from typing import Final
 
+from pollama.clock import Clock, SystemClock
 from pollama.config import Config
+from pollama.discover import amd
+from pollama.discover.apple import apple_gpus
 from pollama.discover.cpu import Limits, allowed_cores, check_cores, cpu_devices
+from pollama.discover.drm import drm_gpus
+from pollama.discover.files import whole
 from pollama.discover.ggml import PROBE, EngineDevice, engine_devices
-from pollama.discover.nvidia import NvidiaGpu, nvidia_gpus
+from pollama.discover.gpus import Gpu, Reader, read_all
+from pollama.discover.merge import merge
+from pollama.discover.nvidia import nvidia_gpus
+from pollama.discover.selection import limited, log_dropped, log_unknown_numbers, select
 from pollama.discover.speeds import SpeedBook
-from pollama.types.devices import Device, DeviceKind
+from pollama.discover.telemetry import Sensors
+from pollama.types.devices import Device, Telemetry
 
 log = logging.getLogger(__name__)
 
-_KINDS: Final[dict[str, DeviceKind]] = {
-    "CUDA": "cuda",
-    "ROCm": "rocm",
-    "HIP": "rocm",
-    "MTL": "metal",
-    "Metal": "metal",
-    "Vulkan": "vulkan",
-    "SYCL": "sycl",
-}
-"""ggml's backend names."""
-
-_SIMILAR: Final = 0.05
-"""Two readings of one GPU's memory differ by less than this share."""
+READERS: Final[tuple[Reader, ...]] = (nvidia_gpus, amd.amd_gpus, drm_gpus, apple_gpus)
+"""The libraries of the vendors first, the kernel for those that have none."""
 
 
 class DeviceReader:
@@ -41,103 +41,65 @@ class DeviceReader:
     def __init__(
         self,
         config: Config,
-        gpus: Callable[[], Sequence[NvidiaGpu]] = nvidia_gpus,
-        probe: Sequence[str] = PROBE,
+        *,
         speeds: SpeedBook | None = None,
+        readers: Sequence[Reader] = READERS,
+        probe: Sequence[str] = PROBE,
+        clock: Clock | None = None,
     ) -> None:
         if config.cpu_partitions:
             place = f"{config.file}: devices.cpu" if config.file else "devices.cpu"
             check_cores(config.cpu_partitions, allowed_cores(Limits()), place)
         self._config = config
-        self._vendor_gpus = gpus
-        self._probe = probe
         self._speeds = speeds
+        self._read_gpus = partial(read_all, readers)
+        self._probe = probe
+        self._clock = clock or SystemClock()
+        self._sensors = Sensors()
         self._engine: list[EngineDevice] | None = None
         self._reading = asyncio.Lock()
 
     async def read(self) -> list[Device]:
         """Return all devices with their free memory as it is now, and their speed where it was measured."""
-        found = await self._read()
-        return found if self._speeds is None else self._speeds.devices(found)
-
-    async def _read(self) -> list[Device]:
         async with self._reading:
-            known = await asyncio.to_thread(self._vendor_gpus)
-            if self._engine is None:
-                self._engine = await engine_devices(self._config.environ, self._probe)
-                _log_devices(merge(self._engine, known, self._config))
-            elif {device.hardware_id for device in self._engine} - {gpu.hardware_id for gpu in known}:
-                self._engine = await engine_devices(self._config.environ, self._probe) or self._engine
-            cpus = await asyncio.to_thread(cpu_devices, self._config.cpu_partitions)
-            return [*merge(self._engine, known, self._config), *cpus]
+            devices, _ = await self._survey()
+        return devices if self._speeds is None else self._speeds.devices(devices)
+
+    async def telemetry(self) -> list[Telemetry]:
+        """Return how all devices are doing; loads are those since the call before, and not known in the first."""
+        async with self._reading:
+            devices, known = await self._survey()
+            return await asyncio.to_thread(self._sensors.read, devices, known, self._clock.time())
+
+    async def _survey(self) -> tuple[list[Device], list[Gpu]]:
+        known = [with_node(gpu) for gpu in await asyncio.to_thread(self._read_gpus)]
+        gpus = select(merge(await self._engine_devices(known), known), self._config)
+        nodes = self._config.multi_gpu
+        cpus = await asyncio.to_thread(cpu_devices, self._config.cpu_partitions, by_node=nodes)
+        return [limited(device, self._config) for device in (*gpus, *cpus)], known
+
+    async def _engine_devices(self, known: Sequence[Gpu]) -> list[EngineDevice]:
+        """Ask the engine at first, and again when it uses a GPU of whose memory the vendor (no longer) tells."""
+        told = {gpu.address for gpu in known if gpu.total_bytes}
+        if self._engine is None or {device.hardware_id for device in self._engine} - told:
+            first, before = self._engine is None, self._engine or []
+            answer = await engine_devices(self._config.environ, self._probe)
+            self._engine = before if answer is None else answer
+            if first:
+                self._log(merge(self._engine, known), known)
+        return self._engine
+
+    def _log(self, gpus: Sequence[Device], known: Sequence[Gpu]) -> None:
+        log_unknown_numbers(gpus, self._config)
+        log_dropped(gpus, self._config)
+        _log_devices(select(gpus, self._config))
+        if any(gpu.vendor == "amd" for gpu in known) and not amd.has_library():
+            log.info("ROCm's library is absent (pip install 'pollama[amd]'): AMD GPUs are read through the kernel")
 
 
-def merge(engine: Sequence[EngineDevice], known: Sequence[NvidiaGpu], config: Config) -> list[Device]:
-    """Return the GPUs that may be used: each once, as the settings allow."""
-    by_address = {gpu.hardware_id: gpu for gpu in known}
-    usable = _without_duplicates([device for device in engine if device.backend in _KINDS])
-    gpus = [_device(device, by_address.get(device.hardware_id)) for device in usable]
-    return [gpu for gpu in gpus if _allowed(gpu, config)]
-
-
-def _device(device: EngineDevice, gpu: NvidiaGpu | None) -> Device:
-    plain = Device(
-        id=device.hardware_id or device.name,
-        kind=_KINDS[device.backend],
-        name=device.description,
-        total_bytes=device.total_bytes,
-        free_bytes=device.free_bytes,
-        engine_name=device.name,
-        integrated=device.kind == "igpu",
-    )
-    if gpu is None:
-        return plain
-    # A part of a GPU (MIG) has the address of the whole one; only the engine knows the memory of the part.
-    whole = _similar(gpu.total_bytes, device.total_bytes)
-    return replace(
-        plain,
-        id=gpu.uuid if whole else f"{gpu.uuid}/{device.name}",
-        free_bytes=min(gpu.free_bytes, device.total_bytes) if whole else device.free_bytes,
-        driver=gpu.driver,
-        compute_capability=gpu.compute_capability if plain.kind == "cuda" else "",
-    )
-
-
-def _similar(first: int, second: int) -> bool:
-    return abs(first - second) <= _SIMILAR * max(first, second)
-
-
-def _without_duplicates(devices: Sequence[EngineDevice]) -> list[EngineDevice]:
-    """Drop Vulkan's view of a GPU that a backend of its vendor serves as well."""
-    native = [device for device in devices if _KINDS[device.backend] != "vulkan"]
-    return [device for device in devices if device in native or not any(_same(device, other) for other in native)]
-
-
-def _same(first: EngineDevice, second: EngineDevice) -> bool:
-    if first.hardware_id and second.hardware_id:
-        return first.hardware_id == second.hardware_id
-    return _model(first) == _model(second) and _similar(first.total_bytes, second.total_bytes)
-
-
-def _model(device: EngineDevice) -> str:
-    """Return what a GPU is called, without the driver that Vulkan adds in brackets."""
-    return device.description.casefold().split("(")[0].strip()
-
-
-def _allowed(gpu: Device, config: Config) -> bool:
-    if gpu.kind == "vulkan" and config.vulkan is False:
-        return False
-    if config.llm_library and not config.llm_library.startswith(gpu.kind):
-        return False
-    if not gpu.integrated or gpu.kind == "metal":
-        return True
-    if config.igpu_enable is not None:
-        return config.igpu_enable
-    # Unified memory of a CUDA system is as good as a card's; of the others only one is known to be worth it.
-    if gpu.kind == "cuda" or (gpu.kind == "rocm" and "gfx1151" in gpu.name):
-        return True
-    log.info("dropping integrated GPU %s; to enable, set OLLAMA_IGPU_ENABLE=1", gpu.name)
-    return False
+def with_node(gpu: Gpu, root: Path = Path("/")) -> Gpu:
+    """Return ``gpu`` with the memory node next to it, where the kernel tells."""
+    return replace(gpu, numa_node=whole(root / "sys/bus/pci/devices" / gpu.address / "numa_node"))
 
 
 def _log_devices(gpus: Sequence[Device]) -> None:

@@ -31,15 +31,12 @@ class EngineDevice:
     hardware_id: str = ""
 
 
-async def engine_devices(environ: Mapping[str, str], command: Sequence[str] = PROBE) -> list[EngineDevice]:
-    """Return the GPUs of this llama.cpp build as a runner with ``environ`` would see them.
-
-    A probe that fails is logged and leaves the CPU alone.
-    """
+async def engine_devices(environ: Mapping[str, str], command: Sequence[str] = PROBE) -> list[EngineDevice] | None:
+    """Return the GPUs of this llama.cpp build as a runner with ``environ`` would see them; None if that fails."""
     try:
         output = await output_of(command, environ, _PROBE_SECONDS)
         devices = msgspec.json.decode(output, type=list[EngineDevice])
     except (OSError, TimeoutError, msgspec.DecodeError) as error:
-        log.warning("the engine's devices could not be listed, using the CPU only: %s", error or type(error).__name__)
-        return []
+        log.warning("the engine's devices could not be listed: %s", error or type(error).__name__)
+        return None
     return [device for device in devices if device.kind in ("gpu", "igpu") and device.total_bytes > 0]

@@ -1,4 +1,4 @@
-"""Memory nodes and sockets of this machine, as the kernel describes them below ``/sys/devices/system``."""
+"""Memory nodes, sockets and caches of this machine, as the kernel describes them below ``/sys/devices/system``."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from itertools import combinations
 from pathlib import Path
 from typing import Final
 
+from pollama.discover.files import text, whole
 from pollama.types.cores import parse_cores
 from pollama.types.devices import Device, Link
 
@@ -17,6 +18,7 @@ _OWN: Final = 10
 """The kernel's distance of a node to itself."""
 
 _TOTAL: Final = re.compile(r"MemTotal:\s*([0-9]+) kB")
+_CACHE: Final = re.compile("([0-9]+)K")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,8 +43,8 @@ def numa_nodes(root: Path = Path("/")) -> list[NumaNode]:
 
 
 def _node(number: int, folder: Path, ids: Sequence[int]) -> NumaNode:
-    total = _TOTAL.search(_read(folder / "meminfo"))
-    costs = [int(word) for word in _read(folder / "distance").split() if word.isdecimal()]
+    total = _TOTAL.search(text(folder / "meminfo"))
+    costs = [int(word) for word in text(folder / "distance").split() if word.isdecimal()]
     return NumaNode(
         id=number,
         cores=_cores(folder / "cpulist"),
@@ -54,13 +56,29 @@ def _node(number: int, folder: Path, ids: Sequence[int]) -> NumaNode:
 def sockets(root: Path = Path("/")) -> dict[int, int]:
     """Return the socket of each core; cores of which the kernel says nothing are left out."""
     files = (root / _SYSTEM / "cpu").glob("cpu[0-9]*/topology/physical_package_id")
-    found = {int(file.parent.parent.name.removeprefix("cpu")): _read(file) for file in files}
-    return {core: int(text) for core, text in sorted(found.items()) if re.fullmatch("-?[0-9]+", text)}
+    found = {int(file.parent.parent.name.removeprefix("cpu")): text(file) for file in files}
+    return {core: int(told) for core, told in sorted(found.items()) if re.fullmatch("-?[0-9]+", told)}
 
 
-def machine_links(devices: Sequence[Device]) -> list[Link]:
-    """Return the links between the CPU devices of this machine. Reads files of the kernel."""
-    return cpu_links(devices, numa_nodes(), sockets())
+def cache_bytes(cores: Sequence[int], root: Path = Path("/")) -> int | None:
+    """Return the size of the last-level caches that ``cores`` have; None where the kernel does not tell."""
+    caches = dict(found for core in cores if (found := _last_cache(root / _SYSTEM / f"cpu/cpu{core}/cache")))
+    return sum(caches.values()) or None
+
+
+def _last_cache(folder: Path) -> tuple[str, int] | None:
+    """Return the cores that share a core's last cache, as the kernel writes them, and its size in bytes."""
+    levels = [(whole(index / "level") or 0, index) for index in folder.glob("index[0-9]*")]
+    if not levels:
+        return None
+    _, last = max(levels)
+    size = _CACHE.fullmatch(text(last / "size"))
+    return (text(last / "shared_cpu_list"), int(size[1]) << 10) if size else None
+
+
+def node_of(cores: Sequence[int], nodes: Sequence[NumaNode]) -> int | None:
+    """Return the node that has all of ``cores``; None when they are on several or nobody tells."""
+    return next((node.id for node in nodes if set(cores) <= set(node.cores)), None)
 
 
 def cpu_links(devices: Sequence[Device], nodes: Sequence[NumaNode], socket_of: Mapping[int, int]) -> list[Link]:
@@ -88,13 +106,6 @@ def _distance(one: NumaNode, other: NumaNode) -> int:
 def _cores(file: Path) -> tuple[int, ...]:
     """Return the cores of a node; none for memory without cores."""
     try:
-        return parse_cores(_read(file))
+        return parse_cores(text(file))
     except ValueError:
         return ()
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8").strip()
-    except OSError:
-        return ""
