@@ -53,6 +53,10 @@ class Client:
         """Return the JSON answer of a POST."""
         return self._call("POST", path, body)
 
+    def put(self, path: str, body: Json) -> Json:
+        """Return the JSON answer of a PUT."""
+        return self._call("PUT", path, body)
+
     def delete(self, path: str, body: Json) -> None:
         """Send a DELETE."""
         self._call("DELETE", path, body)

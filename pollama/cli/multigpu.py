@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from urllib.parse import quote
 
+from pollama.cli import flags
 from pollama.cli.command import NONE, ONE, command, stdout
 from pollama.cli.connection import connect
 from pollama.cli.errors import CliError
@@ -65,3 +66,21 @@ def _share_rows(number: int, replica: Json) -> Iterable[tuple[str, ...]]:
             str(replica["context_length"]),
             str(replica["sequences"]),
         )
+
+
+@command("migrate-models", NONE)
+@flags.switch("--multi-gpu", help="Over all devices, which is the only way there is")
+def migrate_models(arguments: tuple[str, ...], *, multi_gpu: bool) -> None:
+    """Plan all loaded models anew and print the replicas that move. Requests in flight finish."""
+    moves: Sequence[Json] = connect().post("/api/multigpu/rebalance", {})["moves"]
+    if not moves:
+        stdout("All replicas are where they should be.")
+        return
+    rows = [
+        (move["model"], str(move["replica"]), ", ".join(move["from"]), _where(move), move["reason"]) for move in moves
+    ]
+    stdout(table(("MODEL", "REPLICA", "FROM", "TO", "REASON"), rows).rstrip("\n"))
+
+
+def _where(move: Json) -> str:
+    return ", ".join(move["to"]) if move["to"] else "-"

@@ -49,6 +49,14 @@ def flatten(
             yield key, value
 
 
+def parse_value(text: str) -> object:
+    """Return what YAML reads in a text: a number, a list, text ... Raises ConfigError."""
+    try:
+        return YAML(typ="safe", pure=True).load(text)
+    except YAMLError as error:
+        raise ConfigError(f"{text!r} is not YAML: {error}") from error
+
+
 def changed_text(path: Path, changes: Mapping[str, object]) -> str:
     """Return the text of ``path`` with other values for some dotted keys; None takes a key out. Raises ConfigError."""
     yaml = YAML()
