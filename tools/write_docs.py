@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Collection
 from pathlib import Path
 from typing import Final
 
 import click
 
+from pollama.api.godecode import Refused
+from pollama.api.openapi.requests import BODIES, unread_fields
 from pollama.config import documentation as settings
 from pollama.cli.command import Root
 from pollama.cli.main import program
 
 DOCS: Final = Path(__file__).parent.parent / "docs"
 _REFERENCE: Final = re.compile(r"(?<=<!-- reference: begin -->\n).*(?=<!-- reference: end -->)", re.DOTALL)
+
+_FIELDS: Final = re.compile(r"(?<=<!-- fields: begin -->\n).*(?=<!-- fields: end -->)", re.DOTALL)
 
 
 def command_reference() -> str:
@@ -31,12 +36,28 @@ def _page(root: Root, name: str, context: click.Context) -> str:
         return command.get_help(inner)
 
 
+def unread_table() -> str:
+    """Return the fields that are refused or ignored, for every body that has some, as Markdown."""
+    rows = ["| | refused | ignored |", "| --- | --- | --- |"]
+    for route, schema in BODIES.items():
+        unread = dict(unread_fields(schema))
+        refused = [name for name, kind in unread.items() if isinstance(kind, Refused)]
+        if unread:
+            rows.append(f"| `{route}` | {_names(refused)} | {_names(unread.keys() - refused)} |")
+    return "\n".join([*rows, ""])
+
+
+def _names(names: Collection[str]) -> str:
+    return ", ".join(f"`{name}`" for name in sorted(names))
+
+
 def pages() -> dict[Path, str]:
     """Return the pages as they should be."""
-    cli = DOCS / "cli.md"
+    cli, api = DOCS / "cli.md", DOCS / "api.md"
     reference = command_reference()
     return {
         DOCS / "configuration.md": settings.documentation(),
+        api: _FIELDS.sub(lambda _: unread_table(), api.read_text(encoding="utf-8")),
         cli: _REFERENCE.sub(lambda _: reference, cli.read_text(encoding="utf-8")),
     }
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 from collections.abc import AsyncGenerator
+from dataclasses import replace
 from typing import Final
 
 from aiohttp import web
@@ -11,6 +13,7 @@ from aiohttp import web
 from pollama.api.services import SERVICES
 from pollama.api.streaming import Event, closing
 from pollama.errors import BadRequestError
+from pollama.types.events import Done, Piece
 from pollama.types.requests import ChatRequest, CompletionRequest
 
 _MAX_TOP_LOGPROBS: Final = 20
@@ -31,8 +34,13 @@ def check_top_logprobs(count: int) -> None:
         raise BadRequestError(f"top_logprobs must be between 0 and {_MAX_TOP_LOGPROBS}")
 
 
-async def translated(request: web.Request, wanted: ChatRequest | CompletionRequest) -> AsyncGenerator[Event, None]:
-    """Carry out a request that was translated from another dialect. Raises as the native dialect does."""
+async def translated(
+    request: web.Request, wanted: ChatRequest | CompletionRequest, *, one_call: bool = False
+) -> AsyncGenerator[Event, None]:
+    """Carry out a request that was translated from another dialect. Raises as the native dialect does.
+
+    ``one_call``: calls behind the first are left out.
+    """
     check_top_logprobs(wanted.top_logprobs)
     inference = request.app[SERVICES].inference
     client = client_of(request)
@@ -41,6 +49,25 @@ async def translated(request: web.Request, wanted: ChatRequest | CompletionReque
         if isinstance(wanted, ChatRequest)
         else inference.complete(wanted, client=client)
     )
+    calls = 1 if one_call else sys.maxsize
     async with closing(running) as events:
         async for event in events:
-            yield event
+            kept = _with_calls(event, calls)
+            calls -= len(_piece(kept).tool_calls)
+            if kept is event or kept != Piece():
+                yield kept
+
+
+def _piece(event: Event) -> Piece:
+    if isinstance(event, Done):
+        return event.last
+    return event if isinstance(event, Piece) else Piece()
+
+
+def _with_calls(event: Event, most: int) -> Event:
+    """Return an event with at most so many calls."""
+    piece = _piece(event)
+    if len(piece.tool_calls) <= most:
+        return event
+    piece = replace(piece, tool_calls=piece.tool_calls[:most])
+    return replace(event, last=piece) if isinstance(event, Done) else piece

@@ -165,10 +165,10 @@ TOOL_PARAMETERS: Final = Struct(
         "properties": PROPERTIES,
     },
 )
-_TOOL_FUNCTION: Final = Struct(
+TOOL_FUNCTION: Final = Struct(
     "ToolFunction", {"name": String(), "description": String(), "parameters": TOOL_PARAMETERS}
 )
-TOOL: Final = Struct("Tool", {"type": String(), "items": Untyped(), "function": _TOOL_FUNCTION})
+TOOL: Final = Struct("Tool", {"type": String(), "items": Untyped(), "function": TOOL_FUNCTION})
 TOOLS: Final = List(TOOL, "api.Tools")
 
 _TOOL_CALL_FUNCTION: Final = Struct("ToolCallFunction", {"index": Int(), "name": String(), "arguments": ARGUMENTS})

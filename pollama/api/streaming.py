@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
@@ -92,18 +92,18 @@ class Collected:
 
 async def collect(first: Event | None, rest: AsyncIterator[Event]) -> Collected:
     """Gather ``first`` and ``rest`` for an answer that is not streamed. Raises what the generation raises."""
+    return gathered([first, *[event async for event in rest]])
+
+
+def gathered(events: Iterable[Event | None]) -> Collected:
+    """Return the events of an answer by their kind."""
     collected = Collected()
-    _add(collected, first)
-    async for event in rest:
-        _add(collected, event)
+    for event in events:
+        if isinstance(event, Piece):
+            collected.pieces.append(event)
+        elif isinstance(event, Done):
+            collected.done = event
     return collected
-
-
-def _add(collected: Collected, event: Event | None) -> None:
-    if isinstance(event, Piece):
-        collected.pieces.append(event)
-    elif isinstance(event, Done):
-        collected.done = event
 
 
 def join_pieces(collected: Collected, *, all_calls: bool) -> Piece:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import io
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import suppress
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeVar
 
 import zstandard
 from aiohttp import web
@@ -15,10 +15,9 @@ from pollama.api.cloud import refuse_cloud_name
 from pollama.api.errors import JSON, JSON_UTF8, json_response
 from pollama.api.godecode import String, Struct, decode_body
 from pollama.api.services import SERVICES, Services
-from pollama.api.streaming import Collected, Event, closing, collect, stream
+from pollama.api.streaming import closing, stream
 from pollama.errors import BadRequestError, PollamaError
 from pollama.types import gojson
-from pollama.types.events import Rendered
 from pollama.types.json import Json
 
 _WINDOW_BYTES: Final = 8 << 20
@@ -31,10 +30,14 @@ LIVE_EVENT_STREAM: Final = {**EVENT_STREAM, "Cache-Control": "no-cache", "Connec
 """As newer dialects send it; what is not the type also stands on failures of a request for a stream."""
 
 
-class Answering(Protocol):
+Item = TypeVar("Item")
+Item_contra = TypeVar("Item_contra", contravariant=True)
+
+
+class Answering(Protocol[Item_contra]):
     """One answer of a dialect; keeps what has to stay the same within it."""
 
-    def event(self, event: Event | None) -> bytes:
+    def event(self, event: Item_contra | None) -> bytes:
         """Return what an event adds to a stream."""
         ...
 
@@ -42,12 +45,8 @@ class Answering(Protocol):
         """Return how a stream ends that fails under way."""
         ...
 
-    def whole(self, collected: Collected) -> Json:
+    def whole(self, events: Sequence[Item_contra]) -> Json:
         """Return the single object of an answer that is not streamed."""
-        ...
-
-    def rendered(self, rendered: Rendered) -> Json:
-        """Return the answer to ``_debug_render_only``."""
         ...
 
 
@@ -103,8 +102,8 @@ def success(value: Json) -> web.Response:
 
 async def answer(
     request: web.Request,
-    events: AsyncIterator[Event],
-    answering: Answering,
+    events: AsyncIterator[Item],
+    answering: Answering[Item],
     envelope: Envelope,
     *,
     stream_headers: Mapping[str, str] | None = None,
@@ -117,9 +116,7 @@ async def answer(
                 return await stream(
                     request, first, events, answering.event, headers=stream_headers, failure=answering.broken
                 )
-            if isinstance(first, Rendered):
-                return success(answering.rendered(first))
-            return success(answering.whole(await collect(first, events)))
+            return success(answering.whole([] if first is None else [first, *[event async for event in events]]))
         except PollamaError as error:
             response = failure(error, envelope)
             response.headers.update({**(stream_headers or {}), "Content-Type": JSON})

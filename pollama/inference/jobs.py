@@ -28,10 +28,10 @@ def context_shift(request: GenerationRequest, family: str) -> bool:
     return request.shift if request.shift is not None else family not in _UNSHIFTABLE_FAMILIES
 
 
-def sampling(options: Options) -> Sampling:
+def sampling(options: Options, request: GenerationRequest) -> Sampling:
     """Return sampler settings in the engine's terms; a negative seed means a random one."""
     return Sampling(
-        seed=options.seed if options.seed >= 0 else None,
+        seed=options.seed + request.choice if options.seed >= 0 else None,
         temperature=options.temperature,
         top_k=options.top_k,
         top_p=options.top_p,
@@ -41,6 +41,7 @@ def sampling(options: Options) -> Sampling:
         repeat_penalty=options.repeat_penalty,
         presence_penalty=options.presence_penalty,
         frequency_penalty=options.frequency_penalty,
+        logit_bias=request.logit_bias,
     )
 
 
@@ -71,7 +72,7 @@ def generate_job(
         shift=shift,
         truncate=request.truncate is not False and not media and not native,
         stop=list(options.stop),
-        sampling=sampling(options),
+        sampling=sampling(options, request),
         format=answer_format,
         top_logprobs=request.top_logprobs if request.logprobs else None,
         calls=reading.calls if answer_format is None else None,

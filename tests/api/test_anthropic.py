@@ -129,9 +129,10 @@ async def test_a_failure_before_the_answer_has_its_status(api: Api) -> None:
     )
 
 
-async def test_a_failing_stream_just_ends(api: Api) -> None:
+async def test_a_failing_stream_ends_with_an_error_event(api: Api) -> None:
     api.inference.events = [Piece(content="a"), GenerationError("engine gone")]
-    assert "engine gone" not in (await api.post(PATH, {**TALK, "stream": True})).body.decode()
+    last = (await api.post(PATH, {**TALK, "stream": True})).body.decode().split("\n\n")[-2]
+    assert last.startswith('event: error\ndata: {"type":"error","error":{"type":"api_error","message":"engine gone"}')
 
 
 @pytest.mark.parametrize(

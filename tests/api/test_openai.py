@@ -123,10 +123,11 @@ async def test_a_failure_before_the_answer_has_its_status(api: Api) -> None:
         )
 
 
-async def test_a_failure_within_a_stream_is_an_empty_chunk(api: Api) -> None:
+@pytest.mark.parametrize("path", [CHAT, "/v1/completions"])
+async def test_a_failure_within_a_stream_is_an_error_in_place_of_a_chunk(api: Api, path: str) -> None:
     api.inference.events = [Piece(content="a"), GenerationError("engine gone")]
-    events = events_of(await api.post(CHAT, {**TALK, "stream": True}))
-    assert events[1:] == [delta('{"content":""}').replace('"model":"test"', '"model":""')]
+    events = events_of(await api.post(path, {**TALK, "prompt": "hi", "stream": True}))
+    assert events[1:] == ['{"error":{"message":"engine gone","type":"api_error","param":null,"code":null}}']
 
 
 @pytest.mark.parametrize(

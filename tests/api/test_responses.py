@@ -180,9 +180,12 @@ async def test_a_failure_before_the_answer_has_its_status(api: Api) -> None:
     assert answer.headers["Cache-Control"] == "no-cache"
 
 
-async def test_a_failing_stream_just_ends(api: Api) -> None:
+async def test_a_failing_stream_ends_with_a_failed_response(api: Api) -> None:
     api.inference.events = [Piece(content="a"), GenerationError("engine gone")]
-    assert names(events_of(await api.post(PATH, {**ASK, "stream": True})))[-1] == "output_text.delta"
+    last = events_of(await api.post(PATH, {**ASK, "stream": True}))[-1]
+    assert last["type"] == "response.failed"
+    assert last["response"]["status"] == "failed"
+    assert last["response"]["error"] == {"code": "server_error", "message": "engine gone"}
 
 
 async def test_a_search_of_the_web_fails(api: Api) -> None:

@@ -31,8 +31,14 @@ def test_shift_is_on_unless_the_request_or_the_family_says_no() -> None:
 
 
 def test_a_negative_seed_is_random_and_zero_is_a_seed() -> None:
-    assert sampling(Options()).seed is None
-    assert sampling(Options(seed=0)).seed == 0
+    request = GenerationRequest(model="m")
+    assert sampling(Options(), request).seed is None
+    assert sampling(Options(seed=0), request).seed == 0
+
+
+def test_every_choice_has_a_seed_of_its_own() -> None:
+    seeds = [sampling(Options(seed=7), GenerationRequest(model="m", choice=choice)).seed for choice in range(3)]
+    assert seeds == [7, 8, 9]
 
 
 def test_repeat_guard_counts_equal_parts_whatever_blanks_surround_them() -> None:

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any, Final
 
 from pollama.api.anthropic.schemas import CONTENT_BLOCK
 from pollama.api.godecode import DecodeError, List, decode_value
 from pollama.api.godecode.base64 import decode_base64
 from pollama.api.messages import TOOL_PARAMETERS, parameters_from
+from pollama.api.tool_choice import anthropic_choice
 from pollama.api.web_search import WEB_SEARCH, web_search_tool
 from pollama.errors import BadRequestError, NameRequiredError
 from pollama.types import gojson
 from pollama.types.goquote import go_quote
 from pollama.types.json import Json
 from pollama.types.messages import Message, Think, Tool, ToolCall
-from pollama.types.requests import ChatRequest
+from pollama.types.requests import ChatRequest, Format
+
+_SERVER_TOOLS: Final = ("advisor", "code_execution", "tool_search_tool", "web_fetch")
+"""Types of tools that Anthropic's own servers carry out; the web search is the one that is known here."""
 
 _EFFORTS: Final[dict[str, Think]] = {"low": "low", "medium": "medium", "high": "high", "xhigh": "high", "max": "max"}
 _BYTES_PER_TOKEN: Final = 4
@@ -27,6 +32,13 @@ def chat_request(fields: dict[str, Any]) -> ChatRequest:
         raise NameRequiredError
     if fields.get("max_tokens", 0) <= 0:
         raise BadRequestError("max_tokens is required and must be positive")
+    return replace(conversation(fields), options=_options(fields))
+
+
+def conversation(fields: dict[str, Any]) -> ChatRequest:
+    """Return what a request to count tokens has in common with one for an answer. Raises BadRequestError."""
+    if not fields.get("model"):
+        raise NameRequiredError
     if not fields.get("messages"):
         raise BadRequestError("messages is required")
     messages = [message for given in fields["messages"] for message in _messages(given)]
@@ -35,7 +47,8 @@ def chat_request(fields: dict[str, Any]) -> ChatRequest:
         model=fields["model"],
         messages=[Message(role="system", content=system), *messages] if system else messages,
         tools=_tools(fields.get("tools", ())),
-        options=_options(fields),
+        tool_choice=anthropic_choice(fields.get("tool_choice", {})),
+        format=_format(fields.get("output_config", {}).get("format", {})),
         think=_think(fields),
         lenient_think=True,
     )
@@ -92,6 +105,14 @@ def _think(fields: dict[str, Any]) -> Think:
     if kind in ("enabled", "disabled"):
         return bool(kind == "enabled")
     return _EFFORTS.get(fields.get("output_config", {}).get("effort", ""))
+
+
+def _format(fields: dict[str, Any]) -> Format:
+    if not fields:
+        return Format()
+    if fields.get("type") != "json_schema" or not isinstance(fields.get("schema"), dict):
+        raise BadRequestError('output_config.format must be of type "json_schema" with a "schema"')
+    return Format(given=True, value=fields["schema"])
 
 
 def _messages(given: dict[str, Any]) -> list[Message]:
@@ -166,6 +187,9 @@ def _is_web_search(tool: dict[str, Any]) -> bool:
 
 def _tool(tool: dict[str, Any]) -> Tool:
     name = tool.get("name", "")
+    kind = tool.get("type", "")
+    if kind.startswith(_SERVER_TOOLS) or (not name and kind not in ("", "custom")):
+        raise BadRequestError(f"tools of type {go_quote(kind)} are not supported")
     try:
         parameters = decode_value(TOOL_PARAMETERS, tool.get("input_schema"))
     except DecodeError as error:

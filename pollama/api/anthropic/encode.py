@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final, Literal
 
-from pollama.api.anthropic.errors import new_id
-from pollama.api.streaming import Collected, Event, join_pieces, sse
+from pollama.api.anthropic.errors import envelope, new_id
+from pollama.api.streaming import Event, gathered, join_pieces, sse
 from pollama.api.web_search import WEB_SEARCH
 from pollama.errors import PollamaError
 from pollama.types import gojson
-from pollama.types.events import Done, Piece, Rendered
+from pollama.types.events import Done, Piece
 from pollama.types.json import Json
 from pollama.types.messages import ToolCall
 
@@ -44,9 +45,9 @@ class MessageAnswer:
             return self._begin(event.prompt_tokens) + self._piece(event.last) + self._end(event)
         return b""
 
-    def broken(self, _: PollamaError) -> bytes:
-        """Return nothing: a failing stream just ends."""
-        return b""
+    def broken(self, error: PollamaError) -> bytes:
+        """Return the error that a failing stream ends with."""
+        return sse(gojson.dumps(envelope(error)), "error")
 
     def _begin(self, prompt_tokens: int) -> bytes:
         if self._began:
@@ -119,8 +120,9 @@ class MessageAnswer:
         usage = _usage(done.prompt_tokens, done.generated_tokens)
         return self._close() + _event("message_delta", {"delta": delta, "usage": usage}) + _event("message_stop", {})
 
-    def whole(self, collected: Collected) -> Json:
+    def whole(self, events: Sequence[Event]) -> Json:
         """Return the message object."""
+        collected = gathered(events)
         piece, done = join_pieces(collected, all_calls=True), collected.done
         search = next((call for call in piece.tool_calls if self._searches_the_web and call.name == WEB_SEARCH), None)
         uses_tools = bool(piece.tool_calls) and search is None
@@ -131,10 +133,6 @@ class MessageAnswer:
             **reason,
             "usage": _usage(done.prompt_tokens, done.generated_tokens) if done else _usage(0, 0),
         }
-
-    def rendered(self, _: Rendered) -> Json:
-        """Return an empty message: this dialect cannot ask for a rendered prompt."""
-        return self.whole(Collected())
 
 
 def _blocks(piece: Piece) -> list[Json]:

@@ -9,10 +9,12 @@ from pollama.api.godecode import (
     Custom,
     DecodeError,
     Float,
+    Ignored,
     Int,
     Kind,
     List,
     Raw,
+    Refused,
     String,
     Struct,
     Untyped,
@@ -28,7 +30,16 @@ def _struct(name: str, fields: dict[str, Kind]) -> Struct:
     return Struct(name, fields, _PACKAGE)
 
 
-SOURCE: Final = _struct("ImageSource", {"type": String(), "media_type": String(), "data": String(), "url": String()})
+SOURCE: Final = _struct(
+    "ImageSource",
+    {
+        "type": String(),
+        "media_type": Ignored(String()),
+        "data": String(),
+        "url": Ignored(String()),
+        "file_id": Ignored(),
+    },
+)
 CONTENT_BLOCK: Final = _struct(
     "ContentBlock",
     {
@@ -40,13 +51,20 @@ CONTENT_BLOCK: Final = _struct(
         "input": ARGUMENTS,
         "tool_use_id": String(),
         "content": Untyped(),
-        "is_error": Bool(),
+        "is_error": Ignored(Bool()),
         "thinking": String(),
-        "signature": String(),
+        "signature": Ignored(String()),
+        "cache_control": Ignored(),
+        "caller": Ignored(),
+        "citations": Ignored(),
+        "toolset_name": Ignored(),
+        "transformations": Ignored(),
     },
 )
 _BLOCKS: Final = List(CONTENT_BLOCK)
-_MESSAGE_FIELDS: Final = _struct("MessageParam", {"role": String(), "content": Raw()})
+_MESSAGE_FIELDS: Final = _struct(
+    "MessageParam", {"role": String(), "content": Raw(), "clear_at": Ignored(), "output_config": Ignored()}
+)
 
 
 def _message(fields: dict[str, Any]) -> dict[str, Any]:
@@ -64,22 +82,65 @@ def _content(value: Json) -> list[dict[str, Any]]:
 
 MESSAGE: Final = Custom("anthropic.MessageParam", _message, body=_MESSAGE_FIELDS)
 TOOL: Final = _struct(
-    "Tool", {"type": String(), "name": String(), "description": String(), "input_schema": Raw(), "max_uses": Int()}
+    "Tool",
+    {
+        "type": String(),
+        "name": String(),
+        "description": String(),
+        "input_schema": Raw(),
+        "max_uses": Ignored(Int()),
+        **dict.fromkeys(("allowed_callers", "cache_control", "defer_loading", "eager_input_streaming"), Ignored()),
+        **dict.fromkeys(("input_examples", "strict", "max_characters"), Ignored()),
+        **dict.fromkeys(("allowed_domains", "blocked_domains", "response_inclusion", "user_location"), Ignored()),
+        **dict.fromkeys(("display_height_px", "display_number", "display_width_px", "enable_zoom"), Ignored()),
+    },
 )
+_CONVERSATION: Final[dict[str, Kind]] = {
+    "model": String(),
+    "messages": List(MESSAGE),
+    "system": Untyped(),
+    "tools": List(TOOL),
+    "tool_choice": _struct("ToolChoice", {"type": String(), "name": String(), "disable_parallel_tool_use": Bool()}),
+    "thinking": _struct(
+        "ThinkingConfig",
+        {"type": String(), "budget_tokens": Ignored(Int()), "display": Ignored(), "block_binding": Ignored()},
+    ),
+    "output_config": _struct(
+        "OutputConfig",
+        {
+            "effort": String(),
+            "format": _struct("OutputFormat", {"type": String(), "schema": Raw()}),
+            "task_budget": Ignored(),
+        },
+    ),
+    "cache_control": Ignored(),
+    "speed": Ignored(),
+    "user_profile_id": Ignored(),
+    "workspace_id": Ignored(),
+    "context_management": Ignored(),
+    "mcp_servers": Refused(harmless=([],)),
+}
+COUNT_TOKENS: Final = _struct("CountTokensRequest", _CONVERSATION)
 MESSAGES: Final = _struct(
     "MessagesRequest",
     {
-        "model": String(),
+        **_CONVERSATION,
         "max_tokens": Int(),
-        "messages": List(MESSAGE),
-        "system": Untyped(),
         "stream": Bool(),
         "temperature": Float(),
         "top_p": Float(),
         "top_k": Int(),
         "stop_sequences": List(String()),
-        "tools": List(TOOL),
-        "thinking": _struct("ThinkingConfig", {"type": String(), "budget_tokens": Int()}),
-        "output_config": _struct("OutputConfig", {"effort": String()}),
+        "container": Refused(),
+        "diagnostics": Ignored(),
+        "inference_geo": Ignored(),
+        "metadata": Ignored(),
+        "service_tier": Ignored(),
+        # of the client's beta features
+        "billing_policy": Ignored(),
+        "compaction": Ignored(),
+        "fallback_credit_token": Ignored(),
+        "fallbacks": Ignored(),
+        "thread": Refused(),
     },
 )

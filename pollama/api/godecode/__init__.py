@@ -1,7 +1,8 @@
 """JSON as Go's ``encoding/json`` reads it, with its error texts.
 
 ``syntax.py`` finds what is wrong with a text, ``values.py`` turns bytes into Python values, ``kinds.py`` checks those
-values against the types that a request declares. A schema is a tree of kinds; ``decode_body`` and ``unmarshal`` are
+values against the types that a request declares, ``place.py`` keeps track of where that is, and ``unread.py`` holds the
+kinds of fields that are not acted on. A schema is a tree of kinds; ``decode_body`` and ``unmarshal`` are
 the two ways in.
 """
 
@@ -16,7 +17,6 @@ from pollama.api.godecode.kinds import (
     Custom,
     Float,
     Int,
-    Kind,
     List,
     Map,
     Raw,
@@ -26,6 +26,8 @@ from pollama.api.godecode.kinds import (
     decode_value,
     untyped_name,
 )
+from pollama.api.godecode.place import Kind
+from pollama.api.godecode.unread import Ignored, Refused
 from pollama.api.godecode.values import parse_document, parse_first
 
 __all__ = [
@@ -35,11 +37,13 @@ __all__ = [
     "DecodeError",
     "EmptyBodyError",
     "Float",
+    "Ignored",
     "Int",
     "Kind",
     "List",
     "Map",
     "Raw",
+    "Refused",
     "String",
     "Struct",
     "TypeMismatchError",

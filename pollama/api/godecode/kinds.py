@@ -9,64 +9,18 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from pollama.api.godecode.base64 import decode_base64
-from pollama.api.godecode.errors import DecodeError, TypeMismatchError
+from pollama.api.godecode.errors import DecodeError
+from pollama.api.godecode.place import Kind, Place, json_kind
+from pollama.api.godecode.unread import Ignored
 from pollama.api.godecode.values import Literal, members_of
 from pollama.types.gojson import sorted_maps
 from pollama.types.json import Json
 
 _FOLDED: Final = str.maketrans({"\u017f": "s", "\u212a": "k"})
 _INT_BITS: Final = 64
-
-
-@dataclass(slots=True)
-class Place:
-    """Where decoding is: the Go struct and the field names that lead here, and the first error so far."""
-
-    struct: str = ""
-    path: tuple[str, ...] = ()
-    error: DecodeError | None = None
-
-    def note(self, error: DecodeError) -> None:
-        """Keep an error if it is the first."""
-        if self.error is None:
-            self.error = error
-
-    def mismatch(self, value: Json, go_type: str) -> None:
-        """Note that ``value`` is not of ``go_type``."""
-        self.note(TypeMismatchError(json_kind(value), go_type, self.struct, self.path))
-
-    def unsuitable(self, literal: str, go_type: str) -> None:
-        """Note a number that ``go_type`` cannot hold."""
-        self.note(TypeMismatchError(f"number {literal}", go_type, self.struct, self.path))
-
-    def located(self, error: DecodeError) -> DecodeError:
-        """Return a custom decoder's error as seen from here."""
-        if isinstance(error, TypeMismatchError) and (self.struct or self.path):
-            return TypeMismatchError(error.found, error.go_type, self.struct, self.path + error.path)
-        return error
-
-
-class Kind(Protocol):
-    """One Go type."""
-
-    @property
-    def go_type(self) -> str:
-        """The type as Go's errors name it."""
-        ...
-
-    def zero(self) -> Any:
-        """Return what an absent element stands for."""
-        ...
-
-    def decode(self, value: Json, at: Place) -> Any:
-        """Return the value of a JSON value that is not null. Mismatches are noted in ``at``.
-
-        Raises DecodeError where a custom decoder refuses the value.
-        """
-        ...
 
 
 def decode_value(kind: Kind, value: Json) -> Any:
@@ -76,14 +30,6 @@ def decode_value(kind: Kind, value: Json) -> Any:
     if at.error is not None:
         raise at.error
     return decoded
-
-
-def json_kind(value: Json) -> str:
-    """Return Go's word for the JSON type of a value."""
-    for types, word in ((str, "string"), (bool, "bool"), ((int, float), "number"), (list, "array"), (dict, "object")):
-        if isinstance(value, types):
-            return word
-    return "null"
 
 
 def untyped_name(value: Json) -> str:
@@ -299,7 +245,7 @@ class Struct:
         return {}
 
     def decode(self, value: Json, at: Place) -> dict[str, Any]:
-        """Accept objects; keys are matched without regard to case, unknown ones are skipped."""
+        """Accept objects; keys are matched without regard to case, unknown and ignored ones are skipped."""
         if not isinstance(value, dict):
             at.mismatch(value, self.go_type)
             return {}
@@ -317,7 +263,9 @@ class Struct:
         kind = self.fields[name]
         takes_null = isinstance(kind, Raw) or (isinstance(kind, Custom) and not kind.pointer)
         if item is not None or takes_null:
-            decoded[name] = kind.decode(item, at)
+            value = kind.decode(item, at)
+            if not isinstance(kind, Ignored):
+                decoded[name] = value
         elif not isinstance(kind, (String, Bool, Int, Float)):
             decoded.pop(name, None)
 

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from typing import Any
 
 from aiohttp import web
 
 from pollama.api.errors import unnamed_is_missing
-from pollama.api.generation import translated
 from pollama.api.godecode import decode_body
 from pollama.api.openai import decode, schemas
+from pollama.api.openai.choices import Numbered, by_choice, count_of, numbered
 from pollama.api.openai.encode import FINGERPRINT, STREAM_END, finish_reason, new_id, unix_now, usage
-from pollama.api.openai.errors import envelope
-from pollama.api.streaming import Collected, Event, closing, join_pieces, sse
+from pollama.api.openai.errors import broken_stream, envelope
+from pollama.api.streaming import closing, gathered, join_pieces, sse
 from pollama.api.v1 import EVENT_STREAM, answer, read_body, refusal
 from pollama.errors import NameRequiredError, PollamaError
 from pollama.types import gojson
-from pollama.types.events import Done, Piece, Rendered
+from pollama.types.events import Done, Piece
 from pollama.types.json import Json
 from pollama.types.requests import CompletionRequest
 
@@ -28,17 +28,18 @@ async def completions(request: web.Request) -> web.StreamResponse:
     try:
         fields: dict[str, Any] = decode_body(schemas.COMPLETION, body)
         wanted = decode.completion_request(fields)
+        count = count_of(fields)
     except PollamaError as error:
         return refusal(error, envelope)
     with_usage = fields.get("stream_options", {}).get("include_usage", False)
-    answering = CompletionAnswer(wanted.model, with_usage=with_usage)
+    answering = CompletionAnswer(wanted.model, count=count, with_usage=with_usage)
     headers = EVENT_STREAM if fields.get("stream") else None
-    return await answer(request, _events(request, wanted), answering, envelope, stream_headers=headers)
+    return await answer(request, _events(request, wanted, count), answering, envelope, stream_headers=headers)
 
 
-async def _events(request: web.Request, wanted: CompletionRequest) -> AsyncGenerator[Event, None]:
+async def _events(request: web.Request, wanted: CompletionRequest, count: int) -> AsyncGenerator[Numbered, None]:
     try:
-        async with closing(translated(request, wanted)) as events:
+        async with closing(numbered(request, wanted, count)) as events:
             async for event in events:
                 yield event
     except NameRequiredError:
@@ -46,57 +47,65 @@ async def _events(request: web.Request, wanted: CompletionRequest) -> AsyncGener
 
 
 class CompletionAnswer:
-    """One text completion. ``with_usage``: the stream ends with token counts. Thinking is not shown."""
+    """One text completion with ``count`` choices. ``with_usage``: the stream ends with token counts.
 
-    def __init__(self, model: str, *, with_usage: bool = False) -> None:
+    Thinking is not shown.
+    """
+
+    def __init__(self, model: str, *, count: int = 1, with_usage: bool = False) -> None:
         self._model = model
+        self._count = count
         self._with_usage = with_usage
         self._id = new_id("cmpl-")
+        self._ended: list[Done] = []
 
-    def event(self, event: Event | None) -> bytes:
+    def event(self, event: Numbered | None) -> bytes:
         """Return the chunks of an event."""
-        if isinstance(event, Done):
-            counts = self._chunk([], event) if self._with_usage else b""
-            return self._chunk([_choice(event.last.content, event)]) + counts + STREAM_END
-        if isinstance(event, Piece):
-            return self._chunk([_choice(event.content)])
-        return self._chunk([_choice("")]) if isinstance(event, Rendered) else b""
+        if event is None:
+            return b""
+        index, happened = event
+        if not isinstance(happened, Done):
+            return self._chunk([_choice(index, happened.content if isinstance(happened, Piece) else "")])
+        self._ended.append(happened)
+        chunk = self._chunk([_choice(index, happened.last.content, happened)])
+        return chunk + self._end() if len(self._ended) == self._count else chunk
 
-    def broken(self, _: PollamaError) -> bytes:
-        """Return the empty chunk that a failing stream ends with."""
-        return self._chunk([_choice("")], model="")
+    def _end(self) -> bytes:
+        counts = self._chunk([], self._ended) if self._with_usage else b""
+        return counts + STREAM_END
 
-    def _chunk(self, choices: list[Json], done: Done | None = None, model: str | None = None) -> bytes:
+    def broken(self, error: PollamaError) -> bytes:
+        """Return the error that a failing stream ends with."""
+        return broken_stream(error)
+
+    def _chunk(self, choices: list[Json], ended: Sequence[Done] = ()) -> bytes:
         fields = {
             "id": self._id,
             "object": "text_completion",
             "created": unix_now(),
             "choices": choices,
-            "model": self._model if model is None else model,
+            "model": self._model,
             "system_fingerprint": FINGERPRINT,
-            **({"usage": usage(done)} if self._with_usage else {}),
+            **({"usage": usage(ended)} if self._with_usage else {}),
         }
         return sse(gojson.dumps(fields))
 
-    def whole(self, collected: Collected) -> Json:
-        """Return the completion object."""
-        return self._completion(join_pieces(collected, all_calls=False).content, collected.done)
-
-    def rendered(self, _: Rendered) -> Json:
-        """Return the completion object of a debug answer, which shows nothing."""
-        return self._completion("", None)
-
-    def _completion(self, text: str, done: Done | None) -> Json:
+    def whole(self, events: Sequence[Numbered]) -> Json:
+        """Return the completion object; a debug answer shows nothing."""
+        answers = [gathered(answer) for answer in by_choice(events, self._count)]
         return {
             "id": self._id,
             "object": "text_completion",
             "created": unix_now(),
             "model": self._model,
             "system_fingerprint": FINGERPRINT,
-            "choices": [_choice(text, done)],
-            "usage": usage(done),
+            "choices": [
+                _choice(index, join_pieces(answer, all_calls=False).content, answer.done)
+                for index, answer in enumerate(answers)
+            ],
+            "usage": usage([answer.done for answer in answers if answer.done is not None]),
         }
 
 
-def _choice(text: str, done: Done | None = None) -> dict[str, Json]:
-    return {"text": text, "index": 0, "finish_reason": finish_reason(done)}
+def _choice(index: int, text: str, done: Done | None = None) -> dict[str, Json]:
+    return {"text": text, "index": index, "finish_reason": finish_reason(done)}

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Final
 
 from pollama.api.godecode import untyped_name
 from pollama.api.messages import tool_from
 from pollama.api.openai.messages import messages_of
+from pollama.api.tool_choice import openai_choice
 from pollama.errors import BadRequestError
 from pollama.types.goquote import go_quote
 from pollama.types.json import Json
@@ -23,6 +25,8 @@ _EFFORTS: Final[dict[str, Think]] = {
     "xhigh": "max",
     "ultra": "max",
 }
+_TOKEN_ID: Final = re.compile("[0-9]{1,9}")
+_MAX_BIAS: Final = 100
 _EFFORT_NAMES: Final = '"minimal", "low", "medium", "high", "xhigh", "ultra", "max", or "none"'
 
 
@@ -33,19 +37,23 @@ def chat_request(fields: dict[str, Any]) -> ChatRequest:
     messages = messages_of(fields["messages"])
     options = {
         **_renamed(fields, {"max_tokens": "num_predict", "seed": "seed"}),
+        **_renamed(fields, {"max_completion_tokens": "num_predict"}),
         **_renamed(fields, {"frequency_penalty": "frequency_penalty", "presence_penalty": "presence_penalty"}),
         "temperature": fields.get("temperature", 1.0),
         "top_p": fields.get("top_p", 1.0),
         **_stop(fields.get("stop")),
     }
     effort = fields.get("reasoning", {}).get("effort") or fields.get("reasoning_effort") or ""
+    tool_choice, tools = openai_choice(fields.get("tool_choice"), list(map(tool_from, fields.get("tools", ()))))
     return ChatRequest(
         model=fields.get("model", ""),
         messages=messages,
-        tools=[tool_from(tool) for tool in fields.get("tools", ())],
+        tools=tools,
+        tool_choice=tool_choice,
         options=options,
         format=_format(fields.get("response_format", {})),
         think=think_of(effort),
+        logit_bias=_logit_bias(fields.get("logit_bias", {})),
         logprobs=fields.get("logprobs", False),
         top_logprobs=fields.get("top_logprobs", 0),
         debug_render_only=fields.get("_debug_render_only", False),
@@ -67,6 +75,7 @@ def completion_request(fields: dict[str, Any]) -> CompletionRequest:
             "presence_penalty": fields.get("presence_penalty", 0.0),
             **_strict_stop(fields.get("stop")),
         },
+        logit_bias=_logit_bias(fields.get("logit_bias", {})),
         logprobs=count > 0,
         top_logprobs=max(count, 0),
         debug_render_only=fields.get("_debug_render_only", False),
@@ -115,6 +124,16 @@ def _strict_stop(value: Json) -> dict[str, Json]:
             if not isinstance(item, str):
                 raise BadRequestError(f"invalid type for 'stop' field: {untyped_name(item)}")
     return _stop(value)
+
+
+def _logit_bias(given: dict[str, float]) -> dict[int, float]:
+    """Return the bias of each token. Raises BadRequestError; whether the token exists is seen when it is used."""
+    for text, bias in given.items():
+        if not _TOKEN_ID.fullmatch(text):
+            raise BadRequestError(f"logit_bias: {go_quote(text)} is not a token id")
+        if not -_MAX_BIAS <= bias <= _MAX_BIAS:
+            raise BadRequestError(f"logit_bias of {text} must be between -{_MAX_BIAS} and {_MAX_BIAS}")
+    return {int(text): bias for text, bias in given.items()}
 
 
 def _format(fields: dict[str, Any]) -> Format:

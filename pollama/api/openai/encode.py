@@ -29,9 +29,10 @@ def unix_now() -> int:
     return int(time.time())
 
 
-def usage(done: Done | None) -> dict[str, Json]:
-    """Return the token counts of an answer; one that did not end has none."""
-    prompt, generated = (done.prompt_tokens, done.generated_tokens) if done else (0, 0)
+def usage(ended: Sequence[Done]) -> dict[str, Json]:
+    """Return the token counts of all choices, which share one prompt; those that did not end have none."""
+    prompt = max((done.prompt_tokens for done in ended), default=0)
+    generated = sum(done.generated_tokens for done in ended)
     return {"prompt_tokens": prompt, "completion_tokens": generated, "total_tokens": prompt + generated}
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from pollama.api.godecode import Bool, Float, Int, Kind, List, Raw, String, Struct, Untyped
-from pollama.api.messages import TOOL
+from pollama.api.godecode import Bool, Float, Ignored, Int, Kind, List, Map, Raw, Refused, String, Struct, Untyped
+from pollama.api.messages import TOOL, TOOL_FUNCTION, TOOLS
 
 _PACKAGE: Final = "openai"
 
@@ -14,7 +14,7 @@ def _struct(name: str, fields: dict[str, Kind]) -> Struct:
     return Struct(name, fields, _PACKAGE)
 
 
-_STREAM_OPTIONS: Final = _struct("StreamOptions", {"include_usage": Bool()})
+_STREAM_OPTIONS: Final = _struct("StreamOptions", {"include_usage": Bool(), "include_obfuscation": Ignored()})
 _TOOL_CALL: Final = _struct(
     "ToolCall",
     {
@@ -22,6 +22,7 @@ _TOOL_CALL: Final = _struct(
         "index": Int(),
         "type": String(),
         "function": _struct("", {"name": String(), "arguments": String()}),
+        "custom": Refused(),
     },
 )
 MESSAGE: Final = _struct(
@@ -33,8 +34,40 @@ MESSAGE: Final = _struct(
         "tool_calls": List(_TOOL_CALL),
         "name": String(),
         "tool_call_id": String(),
+        "refusal": Ignored(),
+        "audio": Refused(),
+        "function_call": Refused(),
     },
 )
+_TOOL: Final = Struct(
+    TOOL.name,
+    {
+        **TOOL.fields,
+        "function": Struct(TOOL_FUNCTION.name, {**TOOL_FUNCTION.fields, "strict": Ignored()}),
+        "custom": Refused(),
+    },
+)
+_RESPONSE_FORMAT: Final = _struct(
+    "ResponseFormat",
+    {
+        "type": String(),
+        "json_schema": _struct(
+            "JsonSchema", {"schema": Raw(), "name": Ignored(), "description": Ignored(), "strict": Ignored()}
+        ),
+    },
+)
+UNUSED: Final[dict[str, Kind]] = {
+    "metadata": Ignored(),
+    "moderation": Refused(),
+    "prompt_cache_key": Ignored(),
+    "prompt_cache_options": Ignored(),
+    "prompt_cache_retention": Ignored(),
+    "safety_identifier": Ignored(),
+    "service_tier": Ignored(),
+    "user": Ignored(),
+}
+"""What chats and responses have in common of OpenAI's own service."""
+
 CHAT: Final = _struct(
     "ChatCompletionRequest",
     {
@@ -43,21 +76,33 @@ CHAT: Final = _struct(
         "stream": Bool(),
         "stream_options": _STREAM_OPTIONS,
         "max_tokens": Int(),
+        "max_completion_tokens": Int(),
+        "n": Int(),
         "seed": Int(),
         "stop": Untyped(),
         "temperature": Float(),
         "frequency_penalty": Float(),
         "presence_penalty": Float(),
         "top_p": Float(),
-        "response_format": _struct(
-            "ResponseFormat", {"type": String(), "json_schema": _struct("JsonSchema", {"schema": Raw()})}
-        ),
-        "tools": List(TOOL),
+        "logit_bias": Map(Float()),
+        "response_format": _RESPONSE_FORMAT,
+        "tools": List(_TOOL, TOOLS.go_type),
+        "tool_choice": Untyped(),
+        "parallel_tool_calls": Bool(),
         "reasoning": _struct("Reasoning", {"effort": String()}),
         "reasoning_effort": String(),
         "logprobs": Bool(),
         "top_logprobs": Int(),
         "_debug_render_only": Bool(),
+        **UNUSED,
+        "audio": Refused(),
+        "function_call": Refused(harmless=("none", "auto")),
+        "functions": Refused(harmless=([],)),
+        "modalities": Refused(harmless=([], ["text"])),
+        "prediction": Ignored(),
+        "store": Ignored(),
+        "verbosity": Ignored(),
+        "web_search_options": Refused(),
     },
 )
 COMPLETION: Final = _struct(
@@ -76,9 +121,21 @@ COMPLETION: Final = _struct(
         "top_p": Float("float32"),
         "suffix": String(),
         "logprobs": Int(),
+        "n": Int(),
+        "logit_bias": Map(Float()),
         "_debug_render_only": Bool(),
+        "best_of": Ignored(),
+        "echo": Ignored(),
+        "user": Ignored(),
     },
 )
 EMBEDDING: Final = _struct(
-    "EmbedRequest", {"input": Untyped(), "model": String(), "dimensions": Int(), "encoding_format": String()}
+    "EmbedRequest",
+    {
+        "input": Untyped(),
+        "model": String(),
+        "dimensions": Int(),
+        "encoding_format": String(),
+        "user": Ignored(),
+    },
 )

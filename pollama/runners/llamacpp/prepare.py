@@ -52,7 +52,9 @@ class Preparer:
 
     def _chooser(self, job: GenerateJob, prompt: list[int]) -> TokenChooser:
         self._vocabulary.checked(job.produced)
-        chooser = TokenChooser(self._vocabulary, chain_settings(job.sampling, self._window), self._grammar(job))
+        self._check_bias(job.sampling.logit_bias)
+        settings = chain_settings(job.sampling, self._window)
+        chooser = TokenChooser(self._vocabulary, settings, self._grammar(job), job.sampling.logit_bias)
         try:
             chooser.remember([token for token in prompt if token >= 0] + job.produced)
             chooser.resume(job.produced, job.draws)
@@ -60,6 +62,12 @@ class Preparer:
             chooser.close()
             raise
         return chooser
+
+    def _check_bias(self, bias: dict[int, float]) -> None:
+        try:
+            self._vocabulary.checked(list(bias))
+        except NativeError as error:
+            raise GenerationError(f"logit_bias: {error}", 400) from error
 
     def _grammar(self, job: GenerateJob) -> Grammar | None:
         text = job.grammar

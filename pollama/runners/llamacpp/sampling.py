@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections import deque
+from collections.abc import Mapping
 from typing import Final
 
 import numpy as np
@@ -39,11 +40,20 @@ def chain_settings(sampling: Sampling, context: int) -> ChainSettings:
 class TokenChooser:
     """Samples one sequence. Independent of every other one, so that seeds reproduce whatever else runs."""
 
-    def __init__(self, vocabulary: Vocabulary, settings: ChainSettings, grammar: Grammar | None = None) -> None:
+    def __init__(
+        self,
+        vocabulary: Vocabulary,
+        settings: ChainSettings,
+        grammar: Grammar | None = None,
+        bias: Mapping[int, float] | None = None,
+    ) -> None:
+        """``bias`` is added to the logits of tokens, which must be in the vocabulary."""
         self._vocabulary = vocabulary
         self._settings = settings
         self._chain = Chain(vocabulary, settings)
         self._grammar = grammar
+        self._biased = np.fromiter(bias or {}, np.int32)
+        self._bias = np.fromiter((bias or {}).values(), np.float32)
         self._all_ids = np.arange(vocabulary.length, dtype=np.int32)
         self._recent: deque[int] = deque(maxlen=settings.last_n if settings.penalises else 0)
 
@@ -81,12 +91,20 @@ class TokenChooser:
 
     def choose(self, logits: NDArray[np.float32]) -> int:
         """Return the next token and take it into account."""
+        logits = self._with_bias(logits)
         token = int(np.argmax(logits)) if self.is_plain_greedy else self._sample(logits)
         if self._settings.penalises:
             self._penalise(token)
         if self._grammar is not None:
             self._grammar.accept(token)
         return token
+
+    def _with_bias(self, logits: NDArray[np.float32]) -> NDArray[np.float32]:
+        if not len(self._biased):
+            return logits
+        changed = logits.copy()
+        changed[self._biased] += self._bias
+        return changed
 
     def _sample(self, logits: NDArray[np.float32]) -> int:
         """Sample first and check the grammar then: it is far slower on the whole vocabulary than on one token."""

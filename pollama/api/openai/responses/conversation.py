@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from pollama.api.godecode import DecodeError, unmarshal
 from pollama.api.messages import ARGUMENTS
@@ -12,9 +12,9 @@ from pollama.errors import BadRequestError
 from pollama.types.messages import Message, ToolCall
 
 
-def messages_of(items: Iterable[Item], instructions: str) -> list[Message]:
-    """Return the conversation, ``instructions`` as its system message. Raises BadRequestError."""
-    conversation = _Conversation([Message(role="system", content=instructions)] if instructions else [])
+def messages_of(items: Iterable[Item], previous: Sequence[Message] = ()) -> list[Message]:
+    """Return the conversation that ``items`` go on with; they may add to its last message. Raises BadRequestError."""
+    conversation = _Conversation([*previous])
     for item in items:
         conversation.add(item)
     return conversation.finished()

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from pollama.api.godecode import DecodeError, TypeMismatchError
-from pollama.api.godecode.kinds import json_kind
+from pollama.api.godecode.place import json_kind
 from pollama.types.goquote import go_quote
 from pollama.types.json import Json
 

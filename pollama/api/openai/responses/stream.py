@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from pollama.api.openai.encode import unix_now
@@ -16,21 +17,28 @@ from pollama.api.openai.responses.encode import (
     text_part,
     usage,
 )
-from pollama.api.streaming import Collected, Event, join_pieces, sse
+from pollama.api.streaming import Collected, Event, gathered, join_pieces, sse
 from pollama.errors import ForbiddenError, PollamaError, UnauthorizedError
 from pollama.types import gojson
-from pollama.types.events import Done, Piece, Rendered
+from pollama.types.events import Done, Piece
 from pollama.types.json import Json
-from pollama.types.messages import ToolCall
+from pollama.types.messages import Message, ToolCall
 
 
 class ResponseAnswer:
-    """One response to a request with ``fields``. Its items come in the order reasoning, text, calls."""
+    """One response to a request with ``fields``. Its items come in the order reasoning, text, calls.
 
-    def __init__(self, fields: dict[str, Any], *, with_tools: bool) -> None:
+    ``keep`` gets the identifier and the assistant's message when the answer is complete.
+    """
+
+    def __init__(
+        self, fields: dict[str, Any], *, identity: str, with_tools: bool, keep: Callable[[str, Message], None]
+    ) -> None:
         self._fields = fields
         self._with_tools = with_tools
-        self._identity = new_number_id("resp_")
+        self._keep = keep
+        self._identity = identity
+        self._seen: list[Event] = []
         self._sequence = 0
         self._index = 0
         self._reasoning_id = ""
@@ -43,23 +51,22 @@ class ResponseAnswer:
 
     def event(self, event: Event | None) -> bytes:
         """Return the server-sent events of a part of the answer."""
+        if event is not None:
+            self._seen.append(event)
         begin = self._begin() if self._sequence == 0 and event is not None else b""
         if isinstance(event, Done):
             return begin + self._piece(event.last) + self._end(event)
         return begin + self._piece(event) if isinstance(event, Piece) else begin
 
     def broken(self, error: PollamaError) -> bytes:
-        """Return how a stream ends that fails: with an event only where the web was to be searched."""
-        if not isinstance(error, (ForbiddenError, UnauthorizedError)):
-            return b""
-        code = "authentication_error" if isinstance(error, UnauthorizedError) else "api_error"
+        """Return the event that a failing stream ends with."""
         failed = {
             "id": self._identity,
             "object": "response",
             "status": "failed",
             "model": self._fields.get("model", ""),
             "output": [],
-            "error": {"code": code, "message": str(error)},
+            "error": {"code": _code(error), "message": str(error)},
             "usage": usage(None),
         }
         return self._event("response.failed", response=failed)
@@ -154,6 +161,7 @@ class ResponseAnswer:
 
     def _end(self, done: Done) -> bytes:
         # A text that calls have followed stays open: clients of Ollama know it so.
+        self._keep_answer(gathered(self._seen))
         closing = self._end_reasoning() + (b"" if self._calls else self._end_text())
         text = [message_item(self._message_id, self._text)] if self._message_id else []
         output = [*self._items, *self._calls, *text]
@@ -176,10 +184,11 @@ class ResponseAnswer:
         self._sequence += 1
         return sse(gojson.dumps(event), name)
 
-    def whole(self, collected: Collected) -> Json:
+    def whole(self, events: Sequence[Event]) -> Json:
         """Return the response object."""
         now = unix_now()
-        piece = join_pieces(collected, all_calls=self._with_tools)
+        collected = gathered(events)
+        piece = self._keep_answer(collected)
         return response_object(
             self._fields,
             identity=self._identity,
@@ -189,6 +198,17 @@ class ResponseAnswer:
             completed_at=now,
         )
 
-    def rendered(self, _: Rendered) -> Json:
-        """Return an empty response: this dialect cannot ask for a rendered prompt."""
-        return self.whole(Collected())
+    def _keep_answer(self, collected: Collected) -> Piece:
+        piece = join_pieces(collected, all_calls=self._with_tools)
+        message = Message(
+            role="assistant", content=piece.content, thinking=piece.thinking, tool_calls=list(piece.tool_calls)
+        )
+        self._keep(self._identity, message)
+        return piece
+
+
+def _code(error: PollamaError) -> str:
+    """Return the code of a failure: that of the built-in web search where it was refused, else the general one."""
+    if isinstance(error, UnauthorizedError):
+        return "authentication_error"
+    return "api_error" if isinstance(error, ForbiddenError) else "server_error"
