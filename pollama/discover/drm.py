@@ -79,8 +79,9 @@ def _sensors(card: Path) -> Sensors:
 
 
 def _power_limit(device: Path) -> float | None:
-    """Return the limit in watts; 0 stands for none."""
-    return _sensor(device, _MICRO, "power1_cap") or _sensor(device, _MICRO, "power1_max", "power1_rated_max") or None
+    """Return the limit in watts: of several that are set the first; 0 stands for one that is not."""
+    limits = (_sensor(device, _MICRO, name) for name in ("power1_cap", "power1_max", "power1_rated_max"))
+    return next(filter(None, limits), None)
 
 
 def _sensor(device: Path, scale: float, *names: str) -> float | None:

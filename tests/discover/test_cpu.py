@@ -9,6 +9,7 @@ import pytest
 from pollama.discover.cpu import Limits, allowed_cores, cgroup_limits, check_cores, cpu_device, cpu_devices
 from pollama.errors import ConfigError
 from pollama.types.cores import CpuPartition, core_ranges
+from tests.discover.trees import plant
 
 GIB = 1 << 30
 
@@ -97,3 +98,28 @@ def test_a_core_that_is_not_there_is_refused_by_its_place() -> None:
     check_cores(partitions, (0, 1, 9), "devices.cpu")
     with pytest.raises(ConfigError, match=r"^devices\.cpu\[1\]\.cores: there is no core 9 .*only 0-3$"):
         check_cores(partitions, (0, 1, 2, 3), "devices.cpu")
+
+
+def nodes(root: Path, *cpulists: str) -> Path:
+    return plant(root, {f"sys/devices/system/node/node{i}/cpulist": cores for i, cores in enumerate(cpulists)})
+
+
+def test_each_memory_node_with_cores_of_ours_is_a_device(tmp_path: Path) -> None:
+    mine = sorted(os.sched_getaffinity(0))
+    first, rest = mine[:1], mine[1:] or [mine[0] + 1]
+    root = nodes(tmp_path, core_ranges(first), core_ranges([*rest, 9000]), "9001", "")
+    found = cpu_devices((), root, by_node=True)
+    expected = [tuple(first), tuple(mine[1:])] if mine[1:] else [tuple(mine)]
+    assert [device.cores for device in found] == expected
+    assert [device.cores for device in cpu_devices((), root)] == [tuple(mine)]
+
+
+def test_one_memory_node_is_one_device(tmp_path: Path) -> None:
+    (device,) = cpu_devices((), nodes(tmp_path, "0-9999"), by_node=True)
+    assert (device.cores, device.numa_node) == (tuple(sorted(os.sched_getaffinity(0))), 0)
+
+
+def test_partitions_beat_memory_nodes(tmp_path: Path) -> None:
+    core = min(os.sched_getaffinity(0))
+    parts = (CpuPartition(cores=(core,)),)
+    assert [device.cores for device in cpu_devices(parts, nodes(tmp_path, "0", "1"), by_node=True)] == [(core,)]

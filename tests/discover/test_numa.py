@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from pollama.discover.numa import NumaNode, cpu_links, numa_nodes, sockets
+from pollama.discover.numa import NumaNode, cache_bytes, cpu_links, node_of, numa_nodes, sockets
 from pollama.types.devices import Device, Link
+from tests.discover.trees import plant
 
 LAPTOP = {
     "node/node0/cpulist": "0-1",
@@ -32,11 +33,7 @@ SERVER = {
 
 
 def machine(root: Path, files: dict[str, str]) -> Path:
-    for name, text in files.items():
-        path = root / "sys/devices/system" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(f"{text}\n")
-    return root
+    return plant(root, {f"sys/devices/system/{name}": content for name, content in files.items()})
 
 
 def cpu(*cores: int) -> Device:
@@ -84,3 +81,34 @@ def test_gpus_have_no_known_links(tmp_path: Path) -> None:
     gpu = Device(id="g", kind="cuda", name="", total_bytes=1, free_bytes=1)
     root = machine(tmp_path, LAPTOP)
     assert cpu_links([gpu, cpu(0)], numa_nodes(root), sockets(root)) == []
+
+
+def caches(core: int, shared: str, last: str) -> dict[str, str]:
+    """Caches of a core as on a processor with a level of its own and one that others share."""
+    return {
+        f"cpu/cpu{core}/cache/index0/level": "1",
+        f"cpu/cpu{core}/cache/index0/size": "48K",
+        f"cpu/cpu{core}/cache/index2/level": "2",
+        f"cpu/cpu{core}/cache/index2/size": "1280K",
+        f"cpu/cpu{core}/cache/index2/shared_cpu_list": str(core),
+        f"cpu/cpu{core}/cache/index3/level": "3",
+        f"cpu/cpu{core}/cache/index3/size": last,
+        f"cpu/cpu{core}/cache/index3/shared_cpu_list": shared,
+    }
+
+
+def test_shared_caches_count_once(tmp_path: Path) -> None:
+    files = caches(0, "0-1", "49152K") | caches(1, "0-1", "49152K") | caches(2, "2", "32768K")
+    root = machine(tmp_path, files)
+    assert [cache_bytes(cores, root) for cores in ((0,), (0, 1), (0, 1, 2))] == [48 << 20, 48 << 20, 80 << 20]
+
+
+@pytest.mark.parametrize("size", ["", "big", "-1"])
+def test_caches_that_are_not_told(tmp_path: Path, size: str) -> None:
+    assert cache_bytes((0,), machine(tmp_path, caches(0, "0", size))) is None
+    assert cache_bytes((7,), tmp_path) is None
+
+
+def test_the_node_of_cores(tmp_path: Path) -> None:
+    nodes = numa_nodes(machine(tmp_path, SERVER))
+    assert [node_of(cores, nodes) for cores in ((0, 5), (2,), (0, 2), (9,))] == [0, 1, None, None]
