@@ -20,6 +20,7 @@ class Front:
 
     ``seen``: method and path of each request. ``failures``: statuses that are answered next to requests which match the
     pattern. ``stalls``: after how many bytes the next blobs stop. ``redirects``: whether blobs are upstream only.
+    ``rate``: bytes per second of all answers together, 0 = as fast as it goes.
     """
 
     upstream: str
@@ -27,6 +28,8 @@ class Front:
     failures: list[tuple[str, int]] = field(default_factory=list)
     stalls: list[int] = field(default_factory=list)
     redirects: bool = False
+    rate: float = 0
+    free_at: float = 0
     seen: list[str] = field(default_factory=list)
     ranges: list[str] = field(default_factory=list)
 
@@ -65,7 +68,15 @@ class Front:
                     await asyncio.Event().wait()
                 await response.write(chunk)
                 sent += len(chunk)
+                await self._wait(len(chunk))
             return response
+
+    async def _wait(self, size: int) -> None:
+        """Wait as long as a line of this rate is busy with ``size`` bytes."""
+        if self.rate:
+            now = asyncio.get_running_loop().time()
+            self.free_at = max(now, self.free_at) + size / self.rate
+            await asyncio.sleep(self.free_at - now)
 
 
 @asynccontextmanager

@@ -6,22 +6,20 @@ the disk and renamed. A crash leaves at most that temporary file, which the star
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import errno
 import hashlib
 import os
 import re
 import tempfile
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Final, TypeVar
+from typing import IO, Final
 
 from pollama.errors import BadRequestError, DigestMismatchError, StoreError
-
-Result = TypeVar("Result")
+from pollama.models.threads import to_its_end
 
 _DIGEST: Final = re.compile(r"sha256[:-][0-9a-fA-F]{64}")
 _WRITE_SIZE: Final = 4 << 20
@@ -159,13 +157,13 @@ class Upload:
         As in Ollama the bytes are kept then, under their own digest, and digests are compared as text.
         """
         await self._flush()
-        stored = await _to_its_end(self._writer.commit)
+        stored = await to_its_end(self._writer.commit)
         if stored.digest != self._digest:
             raise DigestMismatchError(f'digest mismatch, expected "{self._digest}", got "{stored.digest}"')
 
     async def _flush(self) -> None:
         pending, self._pending = self._pending, bytearray()
-        await _to_its_end(lambda: self._writer.write(pending))
+        await to_its_end(lambda: self._writer.write(pending))
 
 
 @asynccontextmanager
@@ -176,23 +174,7 @@ async def upload(store: BlobStore, digest: str) -> AsyncIterator[Upload]:
         try:
             yield Upload(writer, digest)
         finally:
-            await _to_its_end(writer.discard)
-
-
-async def _to_its_end(work: Callable[[], Result]) -> Result:
-    """Do ``work`` in a thread and return its result, or raise its error.
-
-    A thread cannot be cancelled: the caller is, but only when the work is done, as its file may not be closed before.
-    """
-    future = asyncio.get_running_loop().run_in_executor(None, work)
-    try:
-        return await asyncio.shield(future)
-    except asyncio.CancelledError:
-        while not future.done():
-            with contextlib.suppress(asyncio.CancelledError):
-                await asyncio.wait([future])
-        future.exception()
-        raise
+            await to_its_end(writer.discard)
 
 
 def publish(path: Path, descriptor: int, target: Path) -> None:

@@ -23,7 +23,7 @@ from pollama.types.useragent import user_agent
 
 _MAX_REDIRECTS: Final = 10
 _NONCE_BYTES: Final = 16
-_READ_BYTES: Final = 1 << 20
+_READ_BYTES: Final = 1 << 19
 _MAX_ERROR_BYTES: Final = 1 << 16
 _TIMES: Final = aiohttp.ClientTimeout(total=None, sock_connect=30, sock_read=300)
 _REDIRECTS: Final = frozenset((301, 302, 303, 307, 308))

@@ -1,36 +1,34 @@
-"""Downloading blobs: in parallel parts, resumed, verified, and shared by all pulls that want the same one."""
+"""Downloading a blob: in parallel parts, resumed and verified."""
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
 import os
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, ParamSpec, TypeVar
+from typing import Final, NoReturn
 
 import aiohttp
+import msgspec
 
 from pollama.models.blobs import BlobStore, publish, store_errors
-from pollama.models.registry.client import RegistryAccess, RegistryClient
+from pollama.models.registry.client import RegistryClient
+from pollama.models.registry.hashing import PrefixHash
 from pollama.models.registry.pacing import RegistryError, StalledError, TransientError, retried
 from pollama.models.registry.parts import MAX_PARALLEL, Part, PartialFiles, divide
+from pollama.models.threads import beside, to_its_end
 
 _log = logging.getLogger(__name__)
 
-P = ParamSpec("P")
-Result = TypeVar("Result")
-
 _CHUNK: Final = 1 << 20
-_WRITE_BYTES: Final = 4 << 20
+_WRITE_BYTES: Final = 1 << 20
 """Bytes that are gathered before a thread is troubled with them."""
-_HASH_CHUNK: Final = 32 << 20
+_MAX_PIECES: Final = 1024
+"""Pieces that POSIX lets one call write."""
 _LOCK_SECONDS: Final = 1.0
 _SAVED_BYTES: Final = 32 << 20
-"""Bytes of a part after which its state is written down, so that a crash loses no more."""
+"""Bytes after which the state of the parts is written down, so that a crash loses little more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +53,9 @@ class BlobDownload:
         self._files = PartialFiles(self._path)
         self._parts: list[Part] = []
         self._direct = ""
+        self._grown = asyncio.Event()
+        self._saved = 0
+        self._save_soon = asyncio.Event()
 
     @property
     def completed(self) -> int:
@@ -92,12 +93,19 @@ class BlobDownload:
             await asyncio.to_thread(self._files.begin, self._parts)
         self.total = sum(part.size for part in self._parts)
         os.ftruncate(descriptor, self.total)
-        await self._fetch_all(client, descriptor)
-        await self._verify(descriptor)
-        await _whole(publish, self._files.data, descriptor, self._path)
+        hashed = PrefixHash(descriptor)
+        async with beside(self._save_all(descriptor)):
+            await self._fetch_all(client, descriptor, hashed)
+        await self._verify(hashed)
+        await to_its_end(lambda: publish(self._files.data, descriptor, self._path))
         await asyncio.to_thread(self._files.forget)
 
-    async def _fetch_all(self, client: RegistryClient, descriptor: int) -> None:
+    async def _fetch_all(self, client: RegistryClient, descriptor: int, hashed: PrefixHash) -> None:
+        """Fetch all parts, and hash what has come meanwhile.
+
+        A stream begins when the one before has finished or is slow: where one stream is fast enough, the file grows
+        from its beginning and hashing keeps up with it.
+        """
         streams = asyncio.Semaphore(MAX_PARALLEL)
 
         async def fetch(part: Part) -> None:
@@ -106,11 +114,35 @@ class BlobDownload:
 
         try:
             async with asyncio.TaskGroup() as group:
+                group.create_task(self._hash_all(hashed))
                 for part in self._parts:
                     if part.completed < part.size:
-                        group.create_task(fetch(part))
+                        await asyncio.wait({group.create_task(fetch(part))}, timeout=client.pace.slow)
         except BaseExceptionGroup as failures:
             raise failures.exceptions[0] from None
+
+    async def _hash_all(self, hashed: PrefixHash) -> None:
+        while hashed.position < self.total:
+            await hashed.advance(self._prefix())
+            if self._prefix() == hashed.position < self.total:
+                self._grown.clear()
+                await self._grown.wait()
+
+    async def _save_all(self, descriptor: int) -> NoReturn:
+        """Remember now and then how far the parts have come, once the disk has what they say."""
+        while True:
+            await self._save_soon.wait()
+            self._save_soon.clear()
+            self._saved = self.completed
+            states = [msgspec.structs.replace(part) for part in self._parts]
+            await to_its_end(lambda: os.fdatasync(descriptor))
+            for state in states:
+                self._files.save(state)
+
+    def _prefix(self) -> int:
+        """Return how many bytes there are from the beginning of the file without a gap."""
+        first = next((part for part in self._parts if part.completed < part.size), None)
+        return first.position if first else self.total
 
     async def _attempt(self, client: RegistryClient, part: Part, descriptor: int) -> None:
         """Fetch what is missing of a part; where its bytes come from is asked anew after every failure."""
@@ -129,97 +161,33 @@ class BlobDownload:
     async def _receive(self, response: aiohttp.ClientResponse, part: Part, descriptor: int) -> None:
         await _skip_to(response, part.position)
         pending: list[bytes] = []
+        waiting = 0
         missing = part.size - part.completed
         try:
             while missing:
-                data = (await response.content.readany())[:missing]
-                if not data:
-                    raise TransientError("unexpected EOF")
+                data = (await _next_piece(response.content))[:missing]
                 pending.append(data)
                 missing -= len(data)
-                if sum(map(len, pending)) >= _WRITE_BYTES:
-                    pending = await self._keep(part, pending, descriptor)
+                waiting += len(data)
+                if waiting >= _WRITE_BYTES or len(pending) == _MAX_PIECES:
+                    await self._keep(part, pending, descriptor)
+                    pending, waiting = [], 0
         finally:
             await self._keep(part, pending, descriptor)
 
-    async def _keep(self, part: Part, pieces: list[bytes], descriptor: int) -> list[bytes]:
-        """Write what has arrived, remember that now and then, and return an empty list for what comes next."""
-        before = part.completed
-        part.completed += await _whole(_write, descriptor, pieces, part.position)
-        if part.completed // _SAVED_BYTES > before // _SAVED_BYTES:
-            self._files.save(part)
-        return []
+    async def _keep(self, part: Part, pieces: list[bytes], descriptor: int) -> None:
+        """Write what has arrived."""
+        part.completed += await to_its_end(lambda: _write(descriptor, pieces, part.position))
+        self._grown.set()
+        if self.completed >= self._saved + _SAVED_BYTES:
+            self._save_soon.set()
 
-    async def _verify(self, descriptor: int) -> None:
+    async def _verify(self, hashed: PrefixHash) -> None:
         """Compare the digest; bytes that are not the right ones are removed."""
-        got = await _digest(descriptor)
-        if got != self.digest.replace("-", ":", 1).lower():
+        if hashed.digest != self.digest.replace("-", ":", 1).lower():
             await asyncio.to_thread(self._files.remove)
             text = "digest mismatch, file must be downloaded again"
-            raise RegistryError(f"{text}: want {self.digest}, got {got}")
-
-
-class SharedDownloads:
-    """The downloads of this process: everybody who wants a blob waits for the same one."""
-
-    def __init__(self, store: BlobStore, access: RegistryAccess) -> None:
-        self._store = store
-        self._access = access
-        self._running: dict[str, _Shared] = {}
-
-    @asynccontextmanager
-    async def join(self, client: RegistryClient, source: Source) -> AsyncIterator[_Shared]:
-        """Begin or join the download of a blob; it is stopped when the last who joined has left."""
-        shared = await self._joined(client, source)
-        try:
-            yield shared
-        finally:
-            shared.waiting -= 1
-            if not shared.waiting:
-                shared.task.cancel()
-                await asyncio.wait({shared.task})
-
-    async def _joined(self, client: RegistryClient, source: Source) -> _Shared:
-        """Return the download that runs, or a new one once none does that is being stopped."""
-        while (shared := self._running.get(source.digest)) and not shared.waiting:
-            await asyncio.wait({shared.task})
-        if shared is None:
-            download = BlobDownload(self._store, source)
-            shared = self._running[source.digest] = _Shared(download, self._start(download, client))
-        shared.waiting += 1
-        return shared
-
-    def _start(self, download: BlobDownload, client: RegistryClient) -> asyncio.Task[None]:
-        """Download with a connection of its own, which outlives the pull that began it."""
-
-        async def run() -> None:
-            async with self._access.connect(client.base, client.token) as own:
-                await download.run(own)
-
-        task = asyncio.create_task(run(), name=f"download {download.digest}")
-        task.add_done_callback(lambda task: self._forget(download.digest, task))
-        return task
-
-    def _forget(self, digest: str, task: asyncio.Task[None]) -> None:
-        del self._running[digest]
-        if not task.cancelled():
-            task.exception()  # whoever still waits is told; nobody may
-
-
-class _Shared:
-    """A download and how many wait for it."""
-
-    def __init__(self, download: BlobDownload, task: asyncio.Task[None]) -> None:
-        self.download = download
-        self.task = task
-        self.waiting = 0
-
-    async def finished(self, seconds: float) -> bool:
-        """Wait for at most ``seconds``. Raises what ended the download."""
-        done, _ = await asyncio.wait({self.task}, timeout=seconds)
-        if done:
-            self.task.result()
-        return bool(done)
+            raise RegistryError(f"{text}: want {self.digest}, got {hashed.digest}")
 
 
 def unfinished_bytes(path: Path) -> int:
@@ -244,31 +212,22 @@ async def _skip_to(response: aiohttp.ClientResponse, position: int) -> None:
         missing -= len(data)
 
 
+async def _next_piece(content: aiohttp.StreamReader) -> bytes:
+    """Return what has arrived, as it did: to join pieces would copy them. Raises TransientError at the end."""
+    data, ended = b"", True
+    while not data and ended:  # ``ended`` is a chunk of the transfer encoding; its end comes without data
+        data, ended = await content.readchunk()
+    if not data:
+        raise TransientError("unexpected EOF")
+    return data
+
+
 def _write(descriptor: int, pieces: list[bytes], offset: int) -> int:
     """Write ``pieces`` one after the other from ``offset`` on and return how many bytes they have."""
-    start = offset
     with store_errors("blob cannot be written"):
-        for piece in pieces:
-            rest = memoryview(piece)
-            while rest:
-                written = os.pwrite(descriptor, rest, offset)
-                rest, offset = rest[written:], offset + written
-    return offset - start
-
-
-async def _digest(descriptor: int) -> str:
-    """Hash a file in steps, between which the download can be stopped."""
-    total, position = hashlib.sha256(), 0
-    while data := await _whole(os.pread, descriptor, _HASH_CHUNK, position):
-        await asyncio.to_thread(total.update, data)
-        position += len(data)
-    return f"sha256:{total.hexdigest()}"
-
-
-async def _whole(function: Callable[P, Result], *args: P.args, **kwargs: P.kwargs) -> Result:
-    """Run ``function`` in a thread; when cancelled, let it finish first, as its file is closed right after."""
-    work = asyncio.ensure_future(asyncio.to_thread(function, *args, **kwargs))
-    try:
-        return await asyncio.shield(work)
-    finally:
-        await asyncio.wait({work})
+        written = os.pwritev(descriptor, pieces, offset)
+        rest = memoryview(b"".join(pieces))[written:] if written < sum(map(len, pieces)) else memoryview(b"")
+        while rest:
+            count = os.pwrite(descriptor, rest, offset + written)
+            rest, written = rest[count:], written + count
+    return written

@@ -10,7 +10,8 @@ from pollama.errors import StoreError
 from pollama.models.blobs import store_errors
 from pollama.models.folder import StoreFolder
 from pollama.models.registry.client import RegistryAccess, RegistryClient
-from pollama.models.registry.download import SharedDownloads, Source, unfinished_bytes
+from pollama.models.registry.download import Source, unfinished_bytes
+from pollama.models.registry.shared import SharedDownloads
 from pollama.types.events import Progress
 from pollama.types.human import human_bytes
 

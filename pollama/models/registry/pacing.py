@@ -34,9 +34,13 @@ class StalledError(TransientError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pace:
-    """Times in seconds. ``progress``: between two records; ``stall``: without a byte before a part is begun again."""
+    """Times in seconds. ``progress``: between two records; ``stall``: without a byte before a part is begun again.
+
+    ``slow``: how long a part may take before another stream helps.
+    """
 
     progress: float = 0.06
+    slow: float = 0.25
     stall: float = 30.0
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
 
