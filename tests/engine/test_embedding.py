@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
+import threading
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from pollama.errors import GenerationError
+from pollama.runners.llamacpp import engine as engine_module
 from pollama.runners.llamacpp.embed import Embedder
+from pollama.runners.llamacpp.load import make_embedder
 from pollama.types.generation import EmbedJob
 from tests.engine.conftest import OpenEngine, RandomModel
 from tests.engine.reference import llama
@@ -71,6 +75,34 @@ async def test_a_generating_model_embeds_with_the_mean_while_it_generates(
         expected = reference(probe_model, tokens, llama.LLAMA_POOLING_TYPE_MEAN)
         np.testing.assert_allclose(vector, expected, atol=2e-2)
     assert (await answer(engine, greedy("please count"))).tokens == before.tokens
+
+
+async def test_texts_are_generated_while_a_model_gets_ready_to_embed(
+    probe_model: Path, open_engine: OpenEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = open_engine(spec_of(probe_model))
+    delivered: asyncio.Queue[object] = asyncio.Queue()
+    allocations, went_on = [], threading.Event()
+
+    def make(*arguments: Any) -> Embedder:
+        allocations.append(arguments)
+        assert went_on.wait(30)
+        return make_embedder(*arguments)
+
+    monkeypatch.setattr(engine_module, "make_embedder", make)
+    ticket = engine.submit(greedy("please spin", -1), delivered.put_nowait)
+    await delivered.get()
+    embeddings = [asyncio.create_task(engine.embed(EmbedJob(inputs=INPUTS))) for _ in range(2)]
+    while not allocations:
+        await delivered.get()
+    begun = engine.status().steps
+    while engine.status().steps < begun + 5:
+        await delivered.get()
+    went_on.set()
+    first, second = await asyncio.gather(*embeddings)
+    engine.cancel(ticket)
+    assert first == second
+    assert len(allocations) == 1
 
 
 async def test_texts_are_generated_between_the_passes_of_embeddings(

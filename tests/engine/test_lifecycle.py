@@ -172,13 +172,22 @@ async def test_cancelling_a_stream(probe_model: Path, open_engine: OpenEngine) -
     assert delivered.empty()
 
 
-async def test_closing_ends_a_call_that_waits(probe_model: Path) -> None:
-    engine = Engine.load(spec_of(probe_model), lambda share: None)
+async def test_closing_ends_a_call_that_waits(embedding_model: Path) -> None:
+    engine = Engine.load(spec_of(embedding_model, context=64, sequences=1, pooling=True), lambda share: None)
     waiting = asyncio.create_task(engine.embed(EmbedJob(inputs=[[1, 2]])))
     await asyncio.sleep(0)
     engine.close()
     with pytest.raises(asyncio.CancelledError):
         await waiting
+
+
+@pytest.mark.parametrize("generates", [True, False])
+async def test_a_closed_engine_embeds_nothing(probe_model: Path, embedding_model: Path, *, generates: bool) -> None:
+    model = probe_model if generates else embedding_model
+    engine = Engine.load(spec_of(model, context=64, sequences=1, pooling=not generates), lambda share: None)
+    engine.close()
+    with pytest.raises(GenerationError, match="the engine is closed"):
+        await engine.embed(EmbedJob(inputs=[[1, 2]]))
 
 
 async def test_a_job_can_be_cancelled_before_it_is_prepared(probe_model: Path, open_engine: OpenEngine) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable
 from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pollama.native.vocabulary import Vocabulary
 from pollama.runners.llamacpp.stops import StopMatcher
 from pollama.runners.llamacpp.text import TextWriter, TokenScore, Written
 from tests.engine.conftest import OpenEngine
@@ -184,3 +187,18 @@ async def test_control_tokens_have_no_text_unless_preserved(probe_model: Path, o
     shown = await answer(engine, greedy("please count", grammar=grammar, preserved=["<|im_start|>"]))
     assert hidden.text.endswith("ok")
     assert shown.text == "<|im_start|>ok"
+
+
+async def test_the_event_loop_tokenizes_nothing(
+    probe_model: Path, open_engine: OpenEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, threads = Vocabulary.tokenize, set()
+
+    def tokenize(vocabulary: Vocabulary, text: str, **how: bool) -> list[int]:
+        threads.add(threading.current_thread())
+        return real(vocabulary, text, **how)
+
+    monkeypatch.setattr(Vocabulary, "tokenize", tokenize)
+    await answer(open_engine(spec_of(probe_model)), greedy("please count", preserved=["<|im_start|>"]))
+    assert threads
+    assert threading.main_thread() not in threads

@@ -70,6 +70,7 @@ class Engine:
         )
         self._preparing = concurrent.futures.ThreadPoolExecutor(1, "prepare")
         self._encoding = concurrent.futures.ThreadPoolExecutor(1, "media")  # slow: text must not wait behind images
+        self._allocating = concurrent.futures.ThreadPoolExecutor(1, "allocate")
         self._commands: queue.SimpleQueue[Command | None] = queue.SimpleQueue()
         self._aside = SideWork()
         self._numbers = itertools.count(1)
@@ -79,6 +80,7 @@ class Engine:
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
         self._layout = layout_of(spec)
         self._error = ""
+        self._closed = False
 
     @classmethod
     def load(cls, spec: LoadSpec, on_progress: Callable[[float], None]) -> Engine:
@@ -95,8 +97,9 @@ class Engine:
 
     def close(self) -> None:
         """End all sequences, stop the thread and free the model; safe to call twice."""
-        self._preparing.shutdown(cancel_futures=True)
-        self._encoding.shutdown(cancel_futures=True)
+        self._closed = True
+        for executor in (self._preparing, self._encoding, self._allocating):
+            executor.shutdown(cancel_futures=True)
         if self._thread.is_alive():
             self._commands.put(None)
             self._thread.join()
@@ -115,15 +118,9 @@ class Engine:
     def submit(self, job: GenerateJob, sink: Sink) -> Ticket:
         """Queue a job. ``sink`` gets its deltas and then Finished or an exception, never both."""
         ticket = Ticket(next(self._numbers))
-        preserved = self._preserved(job)
-        self._streams[ticket.number] = Stream(
-            job,
-            sink,
-            lambda token: self._vocabulary.piece(token, special=token in preserved),
-            self._vocabulary.ends,
-        )
+        stream = self._streams[ticket.number] = Stream(job, sink, self._vocabulary)
         executor = self._encoding if job.media else self._preparing
-        executor.submit(self._prepare, ticket, job)
+        executor.submit(self._prepare, ticket, job, stream)
         return ticket
 
     def cancel(self, ticket: Ticket) -> None:
@@ -146,10 +143,24 @@ class Engine:
 
     async def embed(self, job: EmbedJob) -> list[list[float]]:
         """Return the raw vector of each input; running sequences go on between the passes. Raises GenerationError."""
+        embedder = self._embedder or await self._allocated()
         vectors: list[list[float]] = []
-        for group in await self._beside_steps(lambda: list(self._embedder_now().groups(job.inputs))):
-            vectors += await self._beside_steps(functools.partial(self._embedder_now().vectors, group))
+        for group in embedder.groups(job.inputs):
+            vectors += await self._beside_steps(functools.partial(embedder.vectors, group))
         return vectors
+
+    async def _allocated(self) -> Embedder:
+        """Return the embedder of a generating model, made when it is first asked to embed, while steps go on."""
+        self._require_open()
+        try:
+            return await asyncio.wrap_future(self._allocating.submit(self._allocate))
+        except NativeError as error:
+            raise GenerationError(str(error)) from error
+
+    def _allocate(self) -> Embedder:
+        if self._embedder is None:
+            self._embedder = make_embedder(self._spec, self._loaded.model, self._loaded.adapters)
+        return self._embedder
 
     async def _on_engine_thread(self, work: Callable[[], T]) -> T:
         """Run ``work`` before the next step."""
@@ -165,10 +176,15 @@ class Engine:
 
     def _call(self) -> concurrent.futures.Future[Any]:
         """Return the future of a call to the engine thread, which ends when the engine is closed."""
+        self._require_open()
         done: concurrent.futures.Future[Any] = concurrent.futures.Future()
         self._calls.add(done)
         done.add_done_callback(self._calls.discard)
         return done
+
+    def _require_open(self) -> None:
+        if self._closed:
+            raise GenerationError("the engine is closed")
 
     async def export_state(self, ticket: Ticket) -> SequenceState:
         """Return the memory of a running sequence as it is between two steps; the sequence goes on.
@@ -200,12 +216,6 @@ class Engine:
             return False
         return await self._on_engine_thread(lambda: loop.memory.adopt(state.data, state.tokens, state.pure))
 
-    def _embedder_now(self) -> Embedder:
-        """Return the embedder; a generating model gets one when it is first asked to embed."""
-        if self._embedder is None:
-            self._embedder = make_embedder(self._spec, self._loaded.model, self._loaded.adapters)
-        return self._embedder
-
     def status(self) -> RunnerStatus:
         """Return what the engine is doing."""
         state: Literal["ready", "failed"] = "failed" if self._error else "ready"
@@ -226,15 +236,12 @@ class Engine:
 
     # -- before the engine thread -------------------------------------------------------------------
 
-    def _preserved(self, job: GenerateJob) -> set[int]:
-        ids = (self.tokenize(text, add_special=False, parse_special=True) for text in job.preserved)
-        return {tokens[0] for tokens in ids if len(tokens) == 1}
-
-    def _prepare(self, ticket: Ticket, job: GenerateJob) -> None:
+    def _prepare(self, ticket: Ticket, job: GenerateJob, stream: Stream) -> None:
         try:
             if self._loop is None:
                 raise GenerationError("this model only makes embeddings", 400)
             sequence = self._preparer.sequence(ticket.number, job, functools.partial(self._require_wanted, ticket))
+            stream.prepare()
         except _UnwantedError:
             self._deliver_soon([_ended(ticket.number, "aborted")])
         except (PollamaError, NativeError) as error:

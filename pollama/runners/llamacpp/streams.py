@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from pollama.native.vocabulary import Vocabulary
 from pollama.runners.llamacpp.sequences import PromptUse, TokenEvent
 from pollama.runners.llamacpp.text import TextWriter, Written
 from pollama.types.generation import Delta, Finished, FinishReason, GenerateJob
@@ -16,22 +17,31 @@ class Stream:
     """Delivers one job. ``closed``: it got Finished or an error, what comes later is ignored.
 
     ``complete`` is why a job that goes on has nothing left to do: an earlier run delivered all of its answer.
-    ``piece`` gives the bytes of a token, ``ends`` tells whether it ends an answer.
     """
 
-    def __init__(
-        self, job: GenerateJob, sink: Sink, piece: Callable[[int], bytes], ends: Callable[[int], bool]
-    ) -> None:
+    def __init__(self, job: GenerateJob, sink: Sink, vocabulary: Vocabulary) -> None:
+        self._job = job
         self._sink = sink
-        self._writer = TextWriter(piece, job.stop)
-        self._resumed_stop = self._writer.resume(job.produced)
-        self._ends = ends
-        self.complete = self._complete(job)
+        self._vocabulary = vocabulary
+        self._preserved: set[int] = set()
+        self._writer = TextWriter(self._piece, job.stop)
+        self._resumed_stop = ""
+        self.complete: FinishReason | None = None
         self._prompt = PromptUse(tokens=0, cached=0, seconds=0.0)
         self._first_at = 0.0
         self._generated = len(job.produced)
         self.closed = False
         self.cancelled = False
+
+    def prepare(self) -> None:
+        """Go on behind what an earlier run produced. On any thread, before the first event: it may take its time."""
+        ids = (self._vocabulary.tokenize(text, add_special=False, parse_special=True) for text in self._job.preserved)
+        self._preserved.update(tokens[0] for tokens in ids if len(tokens) == 1)
+        self._resumed_stop = self._writer.resume(self._job.produced)
+        self.complete = self._complete(self._job)
+
+    def _piece(self, token: int) -> bytes:
+        return self._vocabulary.piece(token, special=token in self._preserved)
 
     def token(self, event: TokenEvent) -> bool:
         """Take an event; return False when the stream wants no more although the engine goes on (a stop string)."""
@@ -57,7 +67,7 @@ class Stream:
         if event.token is None:
             return ""
         self._generated += 1
-        if self._ends(event.token):
+        if self._vocabulary.ends(event.token):
             return ""
         written = self._writer.write(event.token, event.score, event.draws)
         if written.delta is not None:
@@ -65,7 +75,7 @@ class Stream:
         return written.stopped_by
 
     def _complete(self, job: GenerateJob) -> FinishReason | None:
-        if self._resumed_stop or any(map(self._ends, job.produced[-1:])):
+        if self._resumed_stop or any(map(self._vocabulary.ends, job.produced[-1:])):
             return "stop"
         return "length" if job.produced and 0 <= job.max_tokens <= len(job.produced) else None
 
