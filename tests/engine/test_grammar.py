@@ -52,6 +52,18 @@ SCHEMAS: list[Any] = [
     {"enum": ["a", 1, None]},
     {"allOf": [{"$ref": "#/$defs/x"}, {"properties": {"y": {"type": "boolean"}}, "required": ["y"]}],
      "$defs": {"x": {"type": "object", "properties": {"x": {"type": "integer"}}, "required": ["x"]}}},
+    {"type": "number", "minimum": -0.25, "exclusiveMaximum": 0.125},
+    {"type": "integer", "minimum": 0.5, "maximum": 12.9},
+    {"$defs": {"n": {"type": "integer", "minimum": 1}}, "$ref": "#/$defs/n", "maximum": 3},
+    {"type": "string", "enum": ["a", 1, None]},
+    {"allOf": [{"type": ["number", "null"]}, {"type": ["integer", "string"]}, {"maximum": 9}, {"minimum": 7}]},
+    {"allOf": [{"properties": {"a": {"type": "integer"}}, "required": ["a"]},
+               {"properties": {"a": {"maximum": 5}}, "additionalProperties": {"type": "boolean"}}]},
+    {"allOf": [{"anyOf": [{"type": "integer"}, {"type": "null"}]}, {"anyOf": [{"minimum": 3, "type": "number"},
+                                                                         {"type": "boolean"}]}]},
+    {"oneOf": [{"type": "object", "properties": {"kind": {"const": kind}, "v": {"type": kind}},
+                "required": ["kind", "v"]} for kind in ("integer", "boolean")]},
+    {"oneOf": [{"type": "integer", "maximum": 3}, {"type": "integer", "minimum": 4}, {"type": "null"}]},
     {"type": "object", "anyOf": [{"properties": {"a": {"type": "integer"}}, "required": ["a"]},
                                  {"properties": {"b": {"type": "integer"}}, "required": ["b"]}]},
 ]  # fmt: skip
@@ -106,7 +118,10 @@ async def test_a_grammar_is_followed_and_ends_the_answer(probe_model: Path, open
         ({"type": "object", "patternProperties": {}}, "'patternProperties'"),
         ({"type": "string", "pattern": "^(?=a)$"}, "'pattern' has a look-around"),
         ({"type": "string", "pattern": "a", "maxLength": 3}, "'pattern' together with a length"),
-        ({"type": "number", "minimum": 0.5}, "'minimum' must be a whole number"),
+        ({"type": "number", "minimum": "0"}, "'minimum' must be a number"),
+        ({"type": "number", "minimum": 1e300}, "'minimum' has more than 30 digits"),
+        ({"type": "number", "minimum": 0.5, "exclusiveMaximum": 0.5}, "no number lies"),
+        ({"type": "integer", "minimum": 0.1, "maximum": 0.9}, "no integer lies"),
         ({"type": "integer", "minimum": 5, "maximum": 4}, "no integer lies"),
         ({"$ref": "#/$defs/x"}, "points nowhere"),
         ({"$ref": "http://example.com"}, "does not point into the schema"),
@@ -115,6 +130,24 @@ async def test_a_grammar_is_followed_and_ends_the_answer(probe_model: Path, open
         ({"properties": []}, "'properties' must be an object"),
         ({"type": "string", "maxLength": "3"}, "'maxLength' must be a count"),
         ({"items": False}, "a schema must be"),
+        ({"const": "\ud800"}, "half of a surrogate pair"),
+        (
+            {"oneOf": [{"type": "integer"}, {"type": "number"}]},
+            "'oneOf' is not supported where an answer may satisfy two",
+        ),
+        ({"oneOf": [{"required": ["a"]}, {"required": ["b"]}], "properties": {"a": {}, "b": {}}}, "'oneOf' is not"),
+        ({"enum": ["abc", "d"], "maxLength": 2}, "'maxLength' beside constants"),
+        ({"enum": ["abc"], "type": "integer"}, "none of the constants is of the type"),
+        ({"allOf": [{"const": 1}, {"const": 2}]}, "nothing satisfies both 'const'"),
+        ({"anyOf": [{"type": "string"}, {"const": 1}], "type": "null"}, "there is no answer"),
+        ({"allOf": [{"type": "string"}, {"type": "integer"}]}, "nothing satisfies both 'type'"),
+        (
+            {"properties": {"a": {}}, "additionalProperties": False, "required": ["b"]},
+            "'b' is required and not allowed",
+        ),
+        ({"allOf": [{"properties": {"a": {}}, "additionalProperties": False}, {"required": ["b"]}]}, "'b' is required"),
+        ({"type": "string", "minLength": 3, "maxLength": 2}, "no length lies"),
+        ({"type": "array", "minItems": 3, "maxItems": 2}, "no length lies"),
     ],
 )
 def test_what_cannot_be_enforced_is_refused_by_name(schema: Any, reason: str) -> None:
@@ -196,3 +229,40 @@ def test_patterns_mean_what_they_mean_elsewhere(probe: Model, pattern: str, text
     assert accepts(probe, grammar_of(schema), json.dumps(text)) == jsonschema.Draft202012Validator(schema).is_valid(
         text
     )
+
+
+LONG_LIMITS = [{"maxLength": 2001}, {"maxLength": 5000}, {"minLength": 2500}, {"minLength": 2500, "maxLength": 2501}]
+
+
+@pytest.mark.parametrize("limits", LONG_LIMITS)
+def test_long_texts_are_counted_exactly(probe: Model, limits: dict[str, int]) -> None:
+    grammar = grammar_of({"type": "string", **limits})
+    for length in {edge + by for edge in limits.values() for by in (-1, 0, 1)}:
+        allowed = limits.get("minLength", 0) <= length <= limits.get("maxLength", length)
+        assert accepts(probe, grammar, '"' + "a" * length + '"') == allowed
+
+
+@pytest.mark.parametrize("text", ["\\ud83d\\ude00", "\\ud83d", "\\udc00"])
+def test_escaped_surrogates_are_left_out(probe: Model, text: str) -> None:
+    assert not accepts(probe, grammar_of({"type": "string", "maxLength": 2}), f'"{text}"')
+    assert accepts(probe, grammar_of({"type": "string"}), '"\\ud7ff"')
+
+
+@pytest.mark.parametrize(("day", "exists"), [("2024-01-31", True), ("2023-04-31", False), ("2023-02-28", True)])
+def test_dates_exist(probe: Model, day: str, exists: bool) -> None:
+    assert accepts(probe, grammar_of({"type": "string", "format": "date"}), f'"{day}"') == exists
+
+
+decimals = st.one_of(st.none(), st.integers(-300, 300).map(lambda hundredths: hundredths / 100))
+
+
+@given(low=decimals, high=decimals, exclusive=st.tuples(st.booleans(), st.booleans()), value=st.integers(-3100, 3100))
+def test_decimals_are_held_within_their_bounds(
+    probe: Model, *, low: float | None, high: float | None, exclusive: tuple[bool, bool], value: int
+) -> None:
+    if low is not None and high is not None and low >= high:
+        low, high = high, low + 0.01
+    ends = (("exclusiveMinimum", "minimum"), low, exclusive[0]), (("exclusiveMaximum", "maximum"), high, exclusive[1])
+    schema = {"type": "number", **{names[not is_open]: end for names, end, is_open in ends if end is not None}}
+    text = f"{value / 1000:.3f}"
+    assert accepts(probe, grammar_of(schema), text) == jsonschema.Draft202012Validator(schema).is_valid(float(text))

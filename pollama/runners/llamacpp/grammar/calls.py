@@ -83,14 +83,13 @@ class _CallCompiler:
 
     def _arguments(self, name: str, schema: Json) -> str:
         """Return the rule for the arguments of a tool; any object where their schema cannot be enforced."""
-        book = self._book.copy()
+        rules = self._book.snapshot()
         try:
-            rule = SchemaCompiler(schema, book).rule(f"{name}-arguments")
+            return SchemaCompiler(schema, self._book).rule(f"{name}-arguments")
         except GenerationError as refusal:
             _LOG.debug("the arguments of tool %s may be any object: %s", name, refusal)
+            self._book.restore(rules)
             return self._book.primitive("object")
-        self._book = book
-        return rule
 
     def _until(self, tag: str, following: str, name: str, *, may_end: bool = True) -> list[str]:
         """Return the rules for text in which ``tag`` leads to ``following``, and which may end anywhere else.

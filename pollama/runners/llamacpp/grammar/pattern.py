@@ -8,8 +8,11 @@ from pollama.runners.llamacpp.grammar.rules import class_char, literal, repeated
 
 _CLASSES: Final = {"d": "0-9", "w": "A-Za-z0-9_", "s": " "}
 _SPECIAL: Final = frozenset("\\^$.|?*+()[]{}")
-_ANY: Final = "char"
 _INSIDE_STRING: Final = '"\\\\\\x7F\\x00-\\x1F'
+_LINE_ENDS: Final = "\\x85\\u2028\\u2029"
+_ANY: Final = f"[^{_INSIDE_STRING}{_LINE_ENDS}]"
+_BEYOND_ASCII: Final = "\\x80-\\U0010FFFF"
+"""Left out of negated classes: dialects differ in whether ``\\W`` is about all letters or those of ASCII."""
 
 
 class PatternError(ValueError):
@@ -19,7 +22,7 @@ class PatternError(ValueError):
 def pattern_expression(pattern: str) -> str:
     """Return an expression for strings that match ``pattern``; text may surround it where it has no ``^`` or ``$``.
 
-    Raises PatternError. Uses the shared rule ``char``.
+    An anchor inside an alternative is refused. Raises PatternError. Uses the shared rule ``char``.
     """
     start, end = pattern.startswith("^"), pattern.endswith("$") and not pattern.endswith("\\$")
     body = pattern[1 if start else 0 : len(pattern) - end]
@@ -116,20 +119,22 @@ class _Parser:
         if char in _CLASSES:
             return f"[{_CLASSES[char]}]"
         if char.lower() in _CLASSES:
-            return f"[^{_INSIDE_STRING}{_CLASSES[char.lower()]}]"
+            return f"[^{_INSIDE_STRING}{_CLASSES[char.lower()]}{_BEYOND_ASCII}]"
         if char.isalnum():
             raise PatternError(f"the escape \\{char}")
         return _plain(char)
 
     def _class(self) -> str:
-        negated = self._peek() == "^"
+        begin, negated = self._at, self._peek() == "^"
         if negated:
             self._take()
         content = ""
         while self._peek() != "]" or not content:
             content += self._class_item()
+        has_shorthand = any(f"\\{name}" in self._text[begin : self._at] for name in _CLASSES)
         self._take()
-        return f"[^{_INSIDE_STRING}{content}]" if negated else f"[{content}]"
+        outside = f"{_INSIDE_STRING}{_BEYOND_ASCII if has_shorthand else ''}"
+        return f"[^{outside}{content}]" if negated else f"[{content}]"
 
     def _class_item(self) -> str:
         char = self._take()

@@ -6,6 +6,8 @@ import json
 import re
 from typing import Final
 
+from pollama.errors import GenerationError
+
 _PRIMITIVES: Final = {
     "space": '| " " | "\\n"{1,2} [ \\t]{0,20}',
     "boolean": '("true" | "false") space',
@@ -14,12 +16,17 @@ _PRIMITIVES: Final = {
     "whole": '"0" | [1-9] [0-9]{0,15}',
     "integer": '"-"? whole space',
     "number": '"-"? whole ("." digits)? ([eE] [-+]? whole)? space',
-    "char": r'[^"\\\x7F\x00-\x1F] | "\\" (["\\bfnrt] | "u" [0-9a-fA-F]{4})',
+    # No escaped surrogates: two of them are one character where lengths are counted, and one alone is none.
+    "char": r'[^"\\\x7F\x00-\x1F] | "\\" (["\\bfnrt] | "u" code)',
+    "code": "[0-9a-cA-CeEfF] [0-9a-fA-F]{3} | [dD] [0-7] [0-9a-fA-F]{2}",
     "string": r'"\"" char* "\"" space',
     "array": '"[" space (value ("," space value)*)? "]" space',
     "object": '"{" space (string ":" space value ("," space string ":" space value)*)? "}" space',
     "value": "object | array | string | number | boolean | null",
-    "date": '[0-9]{4} "-" ("0" [1-9] | "1" [0-2]) "-" ("0" [1-9] | [1-2] [0-9] | "3" [0-1])',
+    "date": '[1-9] [0-9]{3} "-" (month-day | long-month "-3" [01] | short-month "-30")',
+    "month-day": '("0" [1-9] | "1" [0-2]) "-" ("0" [1-9] | "1" [0-9] | "2" [0-8])',
+    "long-month": '"0" [13578] | "1" [02]',
+    "short-month": '"0" [469] | "11"',
     "time": (
         '([01] [0-9] | "2" [0-3]) ":" [0-5] [0-9] ":" [0-5] [0-9] ("." [0-9]{1,6})? '
         '("Z" | [-+] ([01] [0-9] | "2" [0-3]) ":" [0-5] [0-9])'
@@ -27,6 +34,7 @@ _PRIMITIVES: Final = {
     "date-time": 'date "T" time',
     "uuid": '[0-9a-fA-F]{8} ("-" [0-9a-fA-F]{4}){3} "-" [0-9a-fA-F]{12}',
 }
+_BLOCK: Final = 1000
 _WORD: Final = re.compile(r"[a-z][a-z-]*")
 _QUOTED: Final = re.compile(r'"(?:[^"\\]|\\.)*"|\[(?:[^\]\\]|\\.)*\]')
 _NOT_A_NAME: Final = re.compile(r"[^A-Za-z0-9-]+")
@@ -62,11 +70,13 @@ class RuleBook:
         self._rules[name] = body
         return name
 
-    def copy(self) -> RuleBook:
-        """Return a book with the same rules, to be changed without changing this one."""
-        other = RuleBook()
-        other._rules = dict(self._rules)
-        return other
+    def snapshot(self) -> dict[str, str]:
+        """Return the rules so far, for ``restore``."""
+        return dict(self._rules)
+
+    def restore(self, rules: dict[str, str]) -> None:
+        """Forget the rules that came later than a snapshot."""
+        self._rules = dict(rules)
 
     def text(self, start: str) -> str:
         """Return the grammar, beginning with rule ``start``."""
@@ -75,7 +85,9 @@ class RuleBook:
 
 
 def literal(text: str) -> str:
-    """Return a GBNF terminal for exactly ``text``."""
+    """Return a GBNF terminal for exactly ``text``. Raises GenerationError (400) for half of a surrogate pair."""
+    if any("\ud800" <= char <= "\udfff" for char in text):
+        raise GenerationError("invalid format: half of a surrogate pair is no text", 400)
     escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n").replace("\r", "\\r")
     return f'"{escaped}"'
 
@@ -93,8 +105,28 @@ def class_char(char: str) -> str:
 
 
 def repeated(item: str, least: int, most: int | None) -> str:
-    """Return ``item`` between ``least`` and ``most`` times."""
-    return f"{item}{{{least},{'' if most is None else most}}}"
+    """Return ``item`` between ``least`` and ``most`` times.
+
+    llama.cpp takes large numbers for no bound at all, so many items are counted in blocks.
+    """
+    if max(least, most or 0) < _BLOCK:
+        return f"{item}{{{least},{'' if most is None else most}}}"
+    exactly = _exactly(item, least)
+    return f"{exactly} {item}*" if most is None else f"{exactly} {_at_most(item, most - least)}".strip()
+
+
+def _exactly(item: str, count: int) -> str:
+    blocks, rest = divmod(count, _BLOCK)
+    parts = [f"({item}{{{_BLOCK}}}){{{blocks}}}" if blocks else "", f"{item}{{{rest}}}" if rest else ""]
+    return " ".join(filter(None, parts))
+
+
+def _at_most(item: str, count: int) -> str:
+    blocks, rest = divmod(count, _BLOCK)
+    if not blocks:
+        return f"{item}{{0,{rest}}}"
+    block = f"({item}{{{_BLOCK}}})"
+    return f"({block}{{0,{blocks - 1}}} {item}{{0,{_BLOCK - 1}}} | {block}{{{blocks}}} {item}{{0,{rest}}})"
 
 
 def separated(item: str, least: int, most: int | None) -> str:

@@ -1,36 +1,41 @@
 """From a JSON schema to a grammar.
 
-What a grammar cannot enforce is refused by name rather than left out, so that an answer always validates. Two readings
-are llama.cpp's: ``oneOf`` means ``anyOf``, and an object with ``properties`` has no others unless it says so.
+What a grammar cannot enforce is refused by name rather than left out, so that an answer always validates. An object
+with ``properties`` has no others unless the schema says so, which is llama.cpp's reading.
 """
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping
+from itertools import combinations
 from typing import Final
 
-from pollama.errors import GenerationError
 from pollama.runners.llamacpp.grammar import numbers
+from pollama.runners.llamacpp.grammar.disjoint import Disjointness
+from pollama.runners.llamacpp.grammar.keywords import (
+    COMBINING,
+    TYPES,
+    UNSUPPORTED,
+    Schema,
+    UnsatisfiableError,
+    assertions,
+    bounds_of,
+    count_of,
+    implied_type,
+    items_of,
+    refusal,
+    unsatisfiable,
+)
+from pollama.runners.llamacpp.grammar.merge import conjunction
 from pollama.runners.llamacpp.grammar.pattern import PatternError, pattern_expression
 from pollama.runners.llamacpp.grammar.rules import RuleBook, json_literal, other_string, repeated, separated
 from pollama.types.json import Json
 
-_UNSUPPORTED: Final = (
-    "not", "if", "then", "else", "patternProperties", "propertyNames", "minProperties", "maxProperties",
-    "dependentRequired", "dependentSchemas", "dependencies", "unevaluatedProperties", "unevaluatedItems", "contains",
-    "minContains", "maxContains", "$dynamicRef", "$recursiveRef",
-)  # fmt: skip
 _FORMATS: Final = ("date", "time", "date-time", "uuid")
-_OF_TYPE: Final = {
-    "object": ("properties", "required", "additionalProperties"),
-    "array": ("items", "prefixItems", "minItems", "maxItems", "uniqueItems"),
-    "string": ("minLength", "maxLength", "pattern", "format"),
-    "number": ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"),
-}
 _DEEPEST: Final = 64
+_MOST_PARTS: Final = 5000
 _COMMA: Final = ' "," space '
-_TYPES: Final = ("object", "array", "string", "number", "integer", "boolean", "null")
 
 
 class SchemaCompiler:
@@ -39,11 +44,11 @@ class SchemaCompiler:
     Raises GenerationError (400) naming the place and the keyword that it cannot follow.
     """
 
-    def __init__(self, schema: Mapping[str, Json], book: RuleBook) -> None:
+    def __init__(self, schema: Schema, book: RuleBook) -> None:
         self._root = schema
         self._book = book
         self._references: dict[str, str] = {}
-        self._depth = 0
+        self._depth = self._parts = 0
         self._book.primitive("space")
 
     def rule(self, place: str) -> str:
@@ -55,31 +60,30 @@ class SchemaCompiler:
         if schema is True or schema == {}:
             return self._book.primitive("value")
         if not isinstance(schema, dict):
-            raise _refusal(place, "a schema must be an object or true")
-        for keyword in _UNSUPPORTED:
+            raise refusal(place, "a schema must be an object or true")
+        for keyword in UNSUPPORTED:
             if keyword in schema:
-                raise _refusal(place, f"{keyword!r} is not supported")
+                raise refusal(place, f"{keyword!r} is not supported")
         if self._depth == _DEEPEST:
-            raise _refusal(place, "the schema is nested too deeply")
+            raise refusal(place, "the schema is nested too deeply")
+        self._parts += 1
+        if self._parts > _MOST_PARTS:
+            raise refusal(place, f"the schema has more than {_MOST_PARTS} parts")
         self._depth += 1
-        rule = self._compiler(schema, place)(schema, place)
+        rule = self._compiler(schema)(assertions(schema), place)
         self._depth -= 1
         return rule
 
-    def _compiler(self, schema: Mapping[str, Json], place: str) -> Callable[[Mapping[str, Json], str], str]:
-        if "$ref" in schema:
-            return self._reference
-        if "allOf" in schema:
-            return self._all_of
-        if "anyOf" in schema or "oneOf" in schema:
-            return self._any_of
+    def _compiler(self, schema: Schema) -> Callable[[Schema, str], str]:
+        combining = [keyword for keyword in COMBINING if keyword in schema]
+        if combining:
+            by_keyword = {"$ref": self._reference, "allOf": self._all_of, "anyOf": self._any_of, "oneOf": self._one_of}
+            return by_keyword[combining[0]]
         if "const" in schema or "enum" in schema:
             return self._constants
-        kind = schema.get("type", _implied_type(schema))
+        kind = schema.get("type", implied_type(schema))
         if isinstance(kind, list):
             return self._several_types
-        if kind is not None and kind not in _TYPES:
-            raise _refusal(place, f"unknown type {kind!r}")
         by_type = {
             "object": self._object,
             "array": self._array,
@@ -92,14 +96,18 @@ class SchemaCompiler:
     def _rule(self, place: str, body: str) -> str:
         return self._book.define(self._book.reserve(place), body)
 
-    def _simple(self, primitive: str, _schema: Mapping[str, Json], _place: str) -> str:
-        return self._book.primitive(primitive)
+    def _simple(self, kind: str, _schema: Schema, place: str) -> str:
+        if kind not in (*TYPES, "value"):
+            raise refusal(place, f"unknown type {kind!r}")
+        return self._book.primitive(kind)
 
     # -- combinations -------------------------------------------------------------------------------
 
-    def _reference(self, schema: Mapping[str, Json], place: str) -> str:
+    def _reference(self, schema: Schema, place: str) -> str:
         target = schema["$ref"]
         resolved = self._resolved(target, place)
+        if len(schema) > 1:
+            return self._visit(conjunction(_without(schema, "$ref"), self._followed(resolved, place), place), place)
         if target not in self._references:
             self._references[target] = self._book.reserve(target.rpartition("/")[2])
             self._book.define(self._references[target], self._visit(resolved, place))
@@ -107,73 +115,101 @@ class SchemaCompiler:
 
     def _resolved(self, target: Json, place: str) -> Json:
         if not isinstance(target, str) or not target.startswith("#"):
-            raise _refusal(place, f"$ref {target!r} does not point into the schema")
+            raise refusal(place, f"$ref {target!r} does not point into the schema")
         node: Json = self._root
         for step in target.removeprefix("#").split("/")[1:]:
             key = step.replace("~1", "/").replace("~0", "~")
             if not isinstance(node, dict) or key not in node:
-                raise _refusal(place, f"$ref {target!r} points nowhere")
+                raise refusal(place, f"$ref {target!r} points nowhere")
             node = node[key]
         return node
 
-    def _all_of(self, schema: Mapping[str, Json], place: str) -> str:
-        merged = {key: value for key, value in schema.items() if key != "allOf"}
-        for part in _items(schema, "allOf", place):
-            merged = _merged(merged, self._followed(part, place), place)
-        return self._visit(merged, place)
-
-    def _followed(self, schema: Json, place: str) -> Mapping[str, Json]:
-        """Return ``schema``, or what it refers to."""
+    def _followed(self, schema: Json, place: str) -> dict[str, Json]:
+        """Return what ``schema`` asserts, or what it refers to does."""
+        merged: dict[str, Json] = {}
         seen: set[Json] = set()
         while isinstance(schema, dict) and "$ref" in schema:
             if schema["$ref"] in seen:
-                raise _refusal(place, f"$ref {schema['$ref']!r} leads to itself")
+                raise refusal(place, f"$ref {schema['$ref']!r} leads to itself")
             seen.add(schema["$ref"])
+            merged = conjunction(merged, assertions(_without(schema, "$ref")), place)
             schema = self._resolved(schema["$ref"], place)
-        if not isinstance(schema, dict):
-            raise _refusal(place, "'allOf' must list schemas")
-        return schema
+        if schema is not True and not isinstance(schema, dict):
+            raise refusal(place, "a schema must be an object or true")
+        return conjunction(merged, {} if schema is True else assertions(schema), place)
 
-    def _any_of(self, schema: Mapping[str, Json], place: str) -> str:
-        keyword = "anyOf" if "anyOf" in schema else "oneOf"
-        beside = {key: value for key, value in schema.items() if key != keyword and key in _ASSERTIONS}
-        options = [
-            self._option(beside, option, f"{place}-{index}")
-            for index, option in enumerate(_items(schema, keyword, place))
-        ]
+    def _all_of(self, schema: Schema, place: str) -> str:
+        merged = _without(schema, "allOf")
+        for part in items_of(schema, "allOf", place):
+            merged = conjunction(merged, self._followed(part, place), place)
+        return self._visit(merged, place)
+
+    def _any_of(self, schema: Schema, place: str) -> str:
+        return self._options(items_of(schema, "anyOf", place), _without(schema, "anyOf"), place)
+
+    def _one_of(self, schema: Schema, place: str) -> str:
+        """Return the rule for one of several schemas, which is any of them where no two have an answer in common."""
+        options, beside = items_of(schema, "oneOf", place), _without(schema, "oneOf")
+        whole = [conjunction(beside, self._followed(option, place), place) for option in options]
+        disjointness = Disjointness(functools.partial(self._followed, place=place))
+        if not all(disjointness.of(one, other) for one, other in combinations(whole, 2)):
+            raise refusal(place, "'oneOf' is not supported where an answer may satisfy two of its schemas; use 'anyOf'")
+        return self._options(options, beside, place)
+
+    def _options(self, options: list[Json], beside: Schema, place: str) -> str:
+        rules = [self._option(beside, option, f"{place}-{index}") for index, option in enumerate(options)]
+        if not any(rules):
+            raise unsatisfiable(place, "there is no answer that all of it allows")
+        return self._rule(place, " | ".join(filter(None, rules)))
+
+    def _option(self, beside: Schema, option: Json, place: str) -> str | None:
+        """Return the rule for one of several options; None where nothing satisfies it."""
+        rules, references, depth = self._book.snapshot(), dict(self._references), self._depth
+        try:
+            return self._visit({"allOf": [beside, option]} if beside else option, place)
+        except UnsatisfiableError:
+            self._book.restore(rules)
+            self._references, self._depth = references, depth
+            return None
+
+    def _several_types(self, schema: Schema, place: str) -> str:
+        options = [self._visit({**schema, "type": kind}, f"{place}-{kind}") for kind in items_of(schema, "type", place)]
         return self._rule(place, " | ".join(options))
 
-    def _option(self, beside: Mapping[str, Json], option: Json, place: str) -> str:
-        if not beside:
-            return self._visit(option, place)
-        return self._visit({"allOf": [beside, option]}, place)
-
-    def _several_types(self, schema: Mapping[str, Json], place: str) -> str:
-        options = [self._visit({**schema, "type": kind}, f"{place}-{kind}") for kind in _items(schema, "type", place)]
-        return self._rule(place, " | ".join(options))
-
-    def _constants(self, schema: Mapping[str, Json], place: str) -> str:
-        values = [schema["const"]] if "const" in schema else _items(schema, "enum", place)
-        return self._rule(place, f"({' | '.join(json_literal(value) for value in values)}) space")
+    def _constants(self, schema: Schema, place: str) -> str:
+        values = [schema["const"]] if "const" in schema else items_of(schema, "enum", place)
+        if "const" in schema and "enum" in schema:
+            values = conjunction({"enum": values}, {"enum": schema["enum"]}, place)["enum"]
+        beside = _without(schema, "const", "enum", "type", "format")
+        if beside:
+            raise refusal(place, f"{next(iter(beside))!r} beside constants is not supported")
+        kinds = schema.get("type", list(TYPES))
+        allowed = [value for value in values if _is_of(value, kinds if isinstance(kinds, list) else [kinds])]
+        if not allowed:
+            raise unsatisfiable(place, "none of the constants is of the type")
+        return self._rule(place, f"({' | '.join(json_literal(value) for value in allowed)}) space")
 
     # -- objects and arrays -------------------------------------------------------------------------
 
-    def _object(self, schema: Mapping[str, Json], place: str) -> str:
+    def _object(self, schema: Schema, place: str) -> str:
         properties = schema.get("properties", {})
         required = schema.get("required", [])
+        others = schema.get("additionalProperties", True)
         if not isinstance(properties, dict) or not isinstance(required, list):
-            raise _refusal(place, "'properties' must be an object and 'required' a list of names")
-        if not properties and not required and schema.get("additionalProperties", True) is True:
+            raise refusal(place, "'properties' must be an object and 'required' a list of names")
+        if not properties and not required and others is True:
             return self._book.primitive("object")
-        names = [*properties, *(name for name in required if name not in properties)]
-        members = {name: self._member(name, properties.get(name, True), f"{place}-{name}") for name in names}
+        names = [*properties, *(name for name in dict.fromkeys(required) if name not in properties)]
+        if others is False and len(names) > len(properties):
+            raise unsatisfiable(place, f"{names[-1]!r} is required and not allowed")
+        members = {name: self._member(name, properties.get(name, others), f"{place}-{name}") for name in names}
         extra = self._extra_member(schema, names, place)
         return self._rule(place, f'"{{" space {self._members(members, required, extra, place)} "}}" space')
 
     def _member(self, name: str, schema: Json, place: str) -> str:
         return self._rule(f"{place}-kv", f'{json_literal(name)} space ":" space {self._visit(schema, place)}')
 
-    def _extra_member(self, schema: Mapping[str, Json], names: list[str], place: str) -> str | None:
+    def _extra_member(self, schema: Schema, names: list[str], place: str) -> str | None:
         allowed = schema.get("additionalProperties", False)
         if allowed is False:
             return None
@@ -199,133 +235,79 @@ class SchemaCompiler:
             tail = self._rule(f"{place}-rest", f'("," space {rule})? {tail}'.strip())
         return " | ".join(starts)
 
-    def _array(self, schema: Mapping[str, Json], place: str) -> str:
+    def _array(self, schema: Schema, place: str) -> str:
         if schema.get("uniqueItems"):
-            raise _refusal(place, "'uniqueItems' is not supported")
-        least, most = _count(schema, "minItems", place) or 0, _count(schema, "maxItems", place)
+            raise refusal(place, "'uniqueItems' is not supported")
+        least, most = count_of(schema, "minItems", place) or 0, count_of(schema, "maxItems", place)
+        if most is not None and most < least:
+            raise unsatisfiable(place, "no length lies between 'minItems' and 'maxItems'")
         tuple_items = schema.get("prefixItems", schema.get("items") if isinstance(schema.get("items"), list) else None)
         if tuple_items is not None:
             items = [self._visit(item, f"{place}-{index}") for index, item in enumerate(tuple_items)]
             if least > len(items) or (most is not None and most < len(items)):
-                raise _refusal(place, "'prefixItems' does not agree with 'minItems' and 'maxItems'")
+                raise refusal(place, "'prefixItems' does not agree with 'minItems' and 'maxItems'")
             return self._rule(place, f'"[" space {_COMMA.join(items)} "]" space')
         item = self._visit(schema.get("items", True), f"{place}-item")
         return self._rule(place, f'"[" space {separated(item, least, most)} "]" space')
 
     # -- strings and numbers ------------------------------------------------------------------------
 
-    def _string(self, schema: Mapping[str, Json], place: str) -> str:
-        least, most = _count(schema, "minLength", place), _count(schema, "maxLength", place)
-        wanted_format = schema.get("format")
+    def _string(self, schema: Schema, place: str) -> str:
+        least, most = count_of(schema, "minLength", place), count_of(schema, "maxLength", place)
+        has_length = least is not None or most is not None
         if "pattern" in schema:
             if not isinstance(schema["pattern"], str):
-                raise _refusal(place, "'pattern' must be a string")
-            if least is not None or most is not None:
-                raise _refusal(place, "'pattern' together with a length is not supported")
+                raise refusal(place, "'pattern' must be a string")
+            if has_length:
+                raise refusal(place, "'pattern' together with a length is not supported")
             return self._quoted(place, self._pattern(schema["pattern"], place))
-        if wanted_format in _FORMATS:
-            return self._quoted(place, self._book.primitive(wanted_format))
-        if least is None and most is None:
-            return self._book.primitive("string")
-        return self._quoted(place, repeated(self._book.primitive("char"), least or 0, most))
+        if has_length:
+            if most is not None and most < (least or 0):
+                raise unsatisfiable(place, "no length lies between 'minLength' and 'maxLength'")
+            return self._quoted(place, repeated(self._book.primitive("char"), least or 0, most))
+        if schema.get("format") in _FORMATS:
+            return self._quoted(place, self._book.primitive(schema["format"]))
+        return self._book.primitive("string")
 
     def _pattern(self, pattern: str, place: str) -> str:
         self._book.primitive("char")
         try:
             return pattern_expression(pattern)
         except PatternError as error:
-            raise _refusal(place, f"'pattern' has {error}") from error
+            raise refusal(place, f"'pattern' has {error}") from error
 
     def _quoted(self, place: str, content: str) -> str:
         return self._rule(place, f'"\\"" {content} "\\"" space')
 
-    def _integer(self, schema: Mapping[str, Json], place: str) -> str:
-        low, high, above, below = _bounds(schema, place)
-        low = low + 1 if low is not None and above else low
-        high = high - 1 if high is not None and below else high
+    def _integer(self, schema: Schema, place: str) -> str:
+        bounds = bounds_of(schema, place)
+        low, high = bounds.integers()
         if low is None and high is None:
             return self._book.primitive("integer")
         if low is not None and high is not None and low > high:
-            raise _refusal(place, "no integer lies between 'minimum' and 'maximum'")
+            raise unsatisfiable(place, "no integer lies between 'minimum' and 'maximum'")
         return self._rule(place, f"({numbers.integer_range(low, high)}) space")
 
-    def _number(self, schema: Mapping[str, Json], place: str) -> str:
-        low, high, above, below = _bounds(schema, place)
-        if low is None and high is None:
+    def _number(self, schema: Schema, place: str) -> str:
+        bounds = bounds_of(schema, place)
+        if bounds.low is None and bounds.high is None:
             return self._book.primitive("number")
-        if low is not None and high is not None and (low > high or (low == high and (above or below))):
-            raise _refusal(place, "no number lies between 'minimum' and 'maximum'")
+        if bounds.is_empty:
+            raise unsatisfiable(place, "no number lies between 'minimum' and 'maximum'")
         self._book.primitive("digits")
-        return self._rule(place, f"({numbers.decimal_range(low, high, above=above, below=below)}) space")
+        expression = numbers.decimal_range(bounds.low, bounds.high, above=bounds.above, below=bounds.below)
+        return self._rule(place, f"({expression}) space")
 
 
-_ASSERTIONS: Final = frozenset({"type", "const", "enum", *(name for names in _OF_TYPE.values() for name in names)})
+def _without(schema: Schema, *keywords: str) -> dict[str, Json]:
+    return {key: value for key, value in schema.items() if key not in keywords}
 
 
-def _implied_type(schema: Mapping[str, Json]) -> str | None:
-    for kind, keywords in _OF_TYPE.items():
-        if any(keyword in schema for keyword in keywords):
-            return kind
-    return None
-
-
-def _merged(left: Mapping[str, Json], right: Mapping[str, Json], place: str) -> dict[str, Json]:
-    """Return a schema that asserts what both do. Raises where only a solver could tell."""
-    merged = dict(left)
-    for key, value in right.items():
-        if key not in merged or key not in _ASSERTIONS or merged[key] == value:
-            merged[key] = value
-        elif key == "properties":
-            merged[key] = {**merged[key], **value}
-        elif key == "required":
-            merged[key] = [*merged[key], *value]
-        else:
-            raise _refusal(place, f"'allOf' with different {key!r} is not supported")
-    return merged
-
-
-def _items(schema: Mapping[str, Json], keyword: str, place: str) -> list[Json]:
-    items = schema[keyword]
-    if not isinstance(items, list) or not items:
-        raise _refusal(place, f"{keyword!r} must be a list that is not empty")
-    return items
-
-
-def _count(schema: Mapping[str, Json], keyword: str, place: str) -> int | None:
-    value = schema.get(keyword)
-    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 0):
-        raise _refusal(place, f"{keyword!r} must be a count")
-    return value
-
-
-def _bounds(schema: Mapping[str, Json], place: str) -> tuple[int | None, int | None, bool, bool]:
-    """Return lower and upper bound, and for each whether it is itself excluded."""
-    if schema.get("multipleOf", 1) != 1 or (schema.get("type") != "integer" and "multipleOf" in schema):
-        raise _refusal(place, "'multipleOf' is not supported")
-    low, above = _bound(schema, "minimum", "exclusiveMinimum", max, place)
-    high, below = _bound(schema, "maximum", "exclusiveMaximum", min, place)
-    return low, high, above, below
-
-
-def _bound(
-    schema: Mapping[str, Json], closed: str, open_: str, tighter: Callable[[int, int], int], place: str
-) -> tuple[int | None, bool]:
-    inclusive, exclusive = _whole(schema, closed, place), _whole(schema, open_, place)
-    if exclusive is None:
-        return inclusive, False
-    if inclusive is None or tighter(inclusive, exclusive) == exclusive:
-        return exclusive, True
-    return inclusive, False
-
-
-def _whole(schema: Mapping[str, Json], keyword: str, place: str) -> int | None:
-    value = schema.get(keyword)
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or value != int(value):
-        raise _refusal(place, f"{keyword!r} must be a whole number")
-    return int(value)
-
-
-def _refusal(place: str, reason: str) -> GenerationError:
-    return GenerationError(f"invalid format: {place}: {reason}", 400)
+def _is_of(value: Json, kinds: list[Json]) -> bool:
+    """Tell whether a constant is of one of the types."""
+    if isinstance(value, bool) or value is None:
+        return ("boolean" if isinstance(value, bool) else "null") in kinds
+    if isinstance(value, (int, float)):
+        return "number" in kinds or ("integer" in kinds and float(value).is_integer())
+    kind = "string" if isinstance(value, str) else "array" if isinstance(value, list) else "object"
+    return kind in kinds
