@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, TypeVar
 
 import msgspec
@@ -69,6 +70,14 @@ class Benchmark:
                 if arguments and not self._book.is_known_link(link):
                     await self._measure_link(link, arguments)
 
+    def steps(self, devices: Sequence[Device], links: Sequence[Link]) -> list[Callable[[], Awaitable[None]]]:
+        """Return what there is to measure, as steps of a few seconds each."""
+        unknown = [device for device in devices if not self._book.is_known(device)]
+        return [
+            *(partial(self.measure, [device]) for device in unknown),
+            *(partial(self.measure_links, [link], devices) for link in links),
+        ]
+
     async def _measure(self, device: Device) -> None:
         result = await self._run((*_DEVICE, *_device_arguments(device)), _DeviceResult, device.id)
         if result is None:
@@ -87,6 +96,40 @@ class Benchmark:
         except (OSError, TimeoutError, msgspec.DecodeError) as error:
             log.warning("%s could not be measured: %s", subject, error or type(error).__name__)
             return None
+
+
+async def measure_when_idle(
+    benchmark: Benchmark,
+    read: Callable[[], Awaitable[Sequence[Device]]],
+    links: Callable[[Sequence[Device]], Sequence[Link]],
+    idle: Callable[[], bool],
+    poll_seconds: float = 0.25,
+) -> None:
+    """Measure all that is unknown of the devices that ``read`` finds while ``idle`` says that nobody needs them.
+
+    A step that is under way when that ends is stopped, and done later.
+    """
+    devices = await read()
+    for step in benchmark.steps(devices, await asyncio.to_thread(links, devices)):
+        while not await _finished(step, idle, poll_seconds):  # noqa: ASYNC110  (nobody tells when it is idle)
+            await asyncio.sleep(poll_seconds)
+
+
+async def _finished(step: Callable[[], Awaitable[None]], idle: Callable[[], bool], poll_seconds: float) -> bool:
+    """Do a step as long as ``idle`` holds; tell whether it is done."""
+    if not idle():
+        return False
+    task = asyncio.ensure_future(step())
+    try:
+        while idle() and not task.done():
+            await asyncio.wait((task,), timeout=poll_seconds)
+    finally:
+        task.cancel()
+        await asyncio.wait((task,))
+    if task.cancelled():
+        return False
+    task.result()
+    return True
 
 
 def _device_arguments(device: Device) -> list[str]:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pollama.discover.benchmark import Benchmark
+from pollama.discover.benchmark import Benchmark, measure_when_idle
 from pollama.discover.speeds import SpeedBook, engine_build, link_class
 from pollama.types.devices import Device, Link
 from tests.runners.conftest import environment
@@ -122,3 +122,20 @@ async def test_what_cannot_be_measured_stays_unknown(tmp_path: Path, caplog: pyt
     assert "GPU-1 to cpu:0 could not be measured" in caplog.text
     assert book.devices([GPU]) == [GPU]
     assert not (tmp_path / "speed.json").exists()
+
+
+async def test_measuring_waits_for_idle_devices_and_stops_for_work(tmp_path: Path) -> None:
+    book = SpeedBook(tmp_path / "speed.json")
+    answers = iter([False, True, True, False])
+    asked = []
+
+    def idle() -> bool:
+        asked.append(book.devices([CPU])[0].bandwidth)
+        return next(answers, True)
+
+    async def read() -> list[Device]:
+        return [CPU]
+
+    await measure_when_idle(Benchmark(book, environment()), read, lambda devices: [], idle, poll_seconds=0.01)
+    assert asked[:5] == [0] * 5
+    assert book.devices([CPU])[0].bandwidth > 0
