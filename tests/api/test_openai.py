@@ -15,7 +15,7 @@ from pollama.types.events import Done, Embeddings, Piece, Rendered
 from pollama.types.generation import Logprob
 from pollama.types.library import ModelDescription, ModelDetails, ModelListing
 from pollama.types.messages import Message, Tool, ToolCall, ToolParameters
-from pollama.types.requests import ChatRequest, CompletionRequest, EmbedRequest, Format
+from pollama.types.requests import ChatRequest, CompletionRequest, EmbedRequest, Format, ToolChoice
 from tests.api.conftest import Answer, Api
 from tests.api.fakes import make_model
 
@@ -432,3 +432,106 @@ async def test_incomplete_forms_are_refused(api: Api, body: bytes, content_type:
     answer = await api.post("/v1/audio/transcriptions", body, Content_Type=content_type)
     assert answer.status == 400
     assert json.loads(answer.body)["error"]["message"] == text
+
+
+async def test_several_choices_of_one_prompt(api: Api) -> None:
+    api.inference.events = [Piece(content="Hi"), DONE]
+    body = json.loads((await api.post(CHAT, {**TALK, "n": 3, "seed": 7})).body)
+    assert [choice["index"] for choice in body["choices"]] == [0, 1, 2]
+    assert {choice["message"]["content"] for choice in body["choices"]} == {"Hi"}
+    assert body["usage"] == {"prompt_tokens": 5, "completion_tokens": 6, "total_tokens": 11}
+    assert sorted(request.choice for request in api.inference.requests if isinstance(request, ChatRequest)) == [0, 1, 2]
+
+
+@pytest.mark.parametrize(("path", "parts"), [(CHAT, 2), ("/v1/completions", 1)])
+async def test_a_stream_of_several_choices_has_one_end(api: Api, path: str, parts: int) -> None:
+    api.inference.events = [Piece(content="Hi"), DONE]
+    body = {**TALK, "prompt": "hi", "n": 2, "stream": True, "stream_options": {"include_usage": True}}
+    *events, counts, end = events_of(await api.post(path, body))
+    assert end == "[DONE]"
+    assert json.loads(counts)["choices"] == []
+    assert json.loads(counts)["usage"]["completion_tokens"] == 4
+    choices = [json.loads(event)["choices"][0] for event in events]
+    assert sorted(choice["index"] for choice in choices) == [0, 0, 1, 1]
+    assert [choice["finish_reason"] for choice in choices].count("stop") == 2
+
+
+async def test_a_choice_that_fails_ends_the_others(api: Api) -> None:
+    api.inference.events = [Piece(content="Hi"), GenerationError("engine gone")]
+    assert (await api.post(CHAT, {**TALK, "n": 2})).status == 500
+    await api.inference.closed.wait()
+
+
+@pytest.mark.parametrize("count", [0, -1, 129])
+async def test_a_number_of_choices_that_cannot_be_is_refused(api: Api, count: int) -> None:
+    answer = await api.post(CHAT, {**TALK, "n": count})
+    assert (answer.status, json.loads(answer.body)["error"]["message"]) == (400, "n must be between 1 and 128")
+
+
+FUNCTIONS = [{"type": "function", "function": {"name": name}} for name in ("f", "g")]
+
+
+@pytest.mark.parametrize(
+    ("value", "choice", "tools"),
+    [
+        ("none", ToolChoice(mode="none"), ["f", "g"]),
+        ("auto", ToolChoice(), ["f", "g"]),
+        ("required", ToolChoice(mode="required"), ["f", "g"]),
+        ({"type": "function", "function": {"name": "g"}}, ToolChoice(mode="required", name="g"), ["f", "g"]),
+        (
+            {"type": "allowed_tools", "allowed_tools": {"mode": "required", "tools": FUNCTIONS[:1]}},
+            ToolChoice(mode="required"),
+            ["f"],
+        ),
+    ],
+)
+async def test_a_choice_of_tools(api: Api, value: object, choice: ToolChoice, tools: list[str]) -> None:
+    api.inference.events = [DONE]
+    await api.post(CHAT, {**TALK, "tools": FUNCTIONS, "tool_choice": value})
+    request = api.inference.requests[0]
+    assert isinstance(request, ChatRequest)
+    assert (request.tool_choice, [tool.name for tool in request.tools]) == (choice, tools)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ("sometimes", 'invalid tool_choice: "sometimes"'),
+        (5, "invalid tool_choice: 5"),
+        ({"type": "function"}, 'invalid tool_choice: {"type":"function"}'),
+        ({"type": "custom", "custom": {"name": "f"}}, "invalid tool_choice:"),
+        ({"type": "allowed_tools", "tools": "f"}, "invalid tool_choice:"),
+        (
+            {"type": "allowed_tools", "tools": [{"name": "h"}]},
+            'tool_choice names "h", which is none of the request\'s tools',
+        ),
+    ],
+)
+async def test_a_choice_of_tools_that_means_nothing_is_refused(api: Api, value: object, text: str) -> None:
+    answer = await api.post(CHAT, {**TALK, "tools": FUNCTIONS, "tool_choice": value})
+    assert answer.status == 400
+    assert json.loads(answer.body)["error"]["message"].startswith(text)
+
+
+async def test_calls_behind_the_first_are_left_out_where_only_one_is_wanted(api: Api) -> None:
+    other = ToolCall(name="g", id="call_2", index=1)
+    api.inference.events = [Piece(content="a", tool_calls=[CALL, other]), Piece(tool_calls=[other]), DONE]
+    body = {**TALK, "tools": FUNCTIONS, "parallel_tool_calls": False}
+    message = json.loads((await api.post(CHAT, body)).body)["choices"][0]["message"]
+    assert message["content"] == "a"
+    assert [call["id"] for call in message["tool_calls"]] == ["call_1"]
+    streamed = events_of(await api.post(CHAT, {**body, "stream": True}))
+    assert [event.count('"call_2"') for event in streamed] == [0] * 3
+
+
+@pytest.mark.parametrize(
+    ("bias", "text"),
+    [
+        ({"x": 1}, 'logit_bias: "x" is not a token id'),
+        ({"5": 100.5}, "logit_bias of 5 must be between -100 and 100"),
+        ({"5": -101}, "logit_bias of 5 must be between -100 and 100"),
+    ],
+)
+async def test_a_bias_that_cannot_be_is_refused(api: Api, bias: dict[str, float], text: str) -> None:
+    answer = await api.post(CHAT, {**TALK, "logit_bias": bias})
+    assert (answer.status, json.loads(answer.body)["error"]["message"]) == (400, text)

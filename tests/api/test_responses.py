@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from pollama.errors import GenerationError, ModelNotFoundError
+from pollama.api.openai.responses.store import KEPT_SECONDS, MOST_BYTES, MOST_RESPONSES, ResponseStore
+from pollama.errors import BadRequestError, GenerationError, ModelNotFoundError
 from pollama.types.events import Done, Piece
 from pollama.types.messages import Message, Tool, ToolCall, ToolParameters, ToolProperty
 from pollama.types.requests import ChatRequest, Format
@@ -274,3 +275,84 @@ async def test_items_are_translated(api: Api) -> None:
             format=Format(given=True, value=schema),
         )
     ]
+
+
+TOOL = {"type": "function", "name": "f", "parameters": {"type": "object"}}
+
+
+async def said(api: Api, body: dict[str, Any], **headers: str) -> list[Message]:
+    """Return the messages of the request that a body becomes."""
+    assert (await api.post(PATH, {"model": "m", **body}, **headers)).status == 200
+    request = api.inference.requests[-1]
+    assert isinstance(request, ChatRequest)
+    return request.messages
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+async def test_a_response_goes_on_with_the_one_before(api: Api, streamed: bool) -> None:
+    api.inference.events = [Piece(thinking="hm"), Piece(tool_calls=[CALL]), DONE]
+    first = await api.post(
+        PATH, {"model": "m", "input": "hi", "instructions": "I", "tools": [TOOL], "stream": streamed}
+    )
+    identity = events_of(first)[0]["response"]["id"] if streamed else json.loads(first.body)["id"]
+    api.inference.events = [Piece(content="42"), DONE]
+    output = {"type": "function_call_output", "call_id": "call_1", "output": "1"}
+    second = await api.post(PATH, {"model": "m", "previous_response_id": identity, "input": [output]})
+    assert json.loads(second.body)["previous_response_id"] == identity
+    history = [
+        Message(role="user", content="hi"),
+        Message(role="assistant", thinking="hm", tool_calls=[CALL]),
+        Message(role="tool", content="1", tool_call_id="call_1"),
+    ]
+    assert api.inference.requests[-1].messages == history  # type: ignore[union-attr]
+    third = {"previous_response_id": json.loads(second.body)["id"], "input": "and?", "instructions": "J"}
+    assert await said(api, third) == [
+        Message(role="system", content="J"),
+        *history,
+        Message(role="assistant", content="42"),
+        Message(role="user", content="and?"),
+    ]
+
+
+async def test_a_response_that_is_not_kept_cannot_be_gone_on_with(api: Api) -> None:
+    api.inference.events = [Piece(content="a"), DONE]
+    unkept = json.loads((await api.post(PATH, {**ASK, "store": False})).body)["id"]
+    kept = json.loads((await api.post(PATH, ASK, Authorization="Bearer one")).body)["id"]
+    for identity, key in ((unkept, "Bearer one"), (kept, "Bearer two"), ("resp_x", "Bearer one")):
+        answer = await api.post(PATH, {**ASK, "previous_response_id": identity}, Authorization=key)
+        message = json.loads(answer.body)["error"]["message"]
+        assert (answer.status, message) == (400, f'previous_response_id: response "{identity}" not found')
+    await said(api, {"input": "b", "previous_response_id": kept}, Authorization="Bearer one")
+
+
+def user(text: str) -> list[Message]:
+    return [Message(role="user", content=text)]
+
+
+def test_responses_are_kept_for_a_while() -> None:
+    now = 0.0
+    store = ResponseStore(lambda: now)
+    store.keep("c", "a", user("x"))
+    now = KEPT_SECONDS - 1
+    store.keep("c", "b", user("y"))
+    assert store.messages("c", "a") == user("x")
+    now = KEPT_SECONDS
+    with pytest.raises(BadRequestError):
+        store.messages("c", "a")
+    assert store.messages("c", "b") == user("y")
+
+
+def test_the_oldest_responses_make_room() -> None:
+    store = ResponseStore()
+    for number in range(MOST_RESPONSES + 1):
+        store.keep("c", str(number), user("x"))
+    store.messages("c", "1")
+    with pytest.raises(BadRequestError):
+        store.messages("c", "0")
+    store.keep("c", "large", [Message(role="user", images=[bytes(MOST_BYTES)])])
+    assert store.messages("c", "large")
+    with pytest.raises(BadRequestError):
+        store.messages("c", str(MOST_RESPONSES))
+    store.keep("c", "too large", [Message(role="user", images=[bytes(MOST_BYTES + 1)])])
+    with pytest.raises(BadRequestError):
+        store.messages("c", "too large")

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pollama.errors import GenerationError
 from pollama.native.model import Model, Placement
 from pollama.native.sampler import Candidates, Chain
 from pollama.native.vocabulary import Vocabulary
@@ -94,6 +95,23 @@ async def test_the_repeat_penalty_is_llama_cpps(probe_model: Path, open_engine: 
         open_engine(spec_of(probe_model)), GenerateJob(prompt="please spin", max_tokens=12, sampling=sampling)
     )
     assert got.text == " around upside down student min power pow such into hand answer even"
+
+
+@pytest.mark.parametrize("sampling", [GREEDY, HOT])
+async def test_a_bias_forbids_or_forces_tokens(probe_model: Path, open_engine: OpenEngine, sampling: Sampling) -> None:
+    engine = open_engine(spec_of(probe_model))
+    plain = (await answer(engine, story(sampling, 8))).tokens
+    without = replace(sampling, logit_bias=dict.fromkeys(plain, -100.0))
+    assert not set((await answer(engine, story(without, 8))).tokens) & set(plain)
+    forced = replace(sampling, logit_bias={plain[0]: 100.0})
+    assert set((await answer(engine, story(forced, 8))).tokens) == {plain[0]}
+
+
+async def test_a_bias_of_a_token_that_does_not_exist_is_refused(probe_model: Path, open_engine: OpenEngine) -> None:
+    job = story(replace(GREEDY, logit_bias={10**6: 1.0}))
+    with pytest.raises(GenerationError, match="logit_bias: token 1000000 is not in the vocabulary") as caught:
+        await answer(open_engine(spec_of(probe_model)), job)
+    assert caught.value.status == 400
 
 
 async def test_log_probabilities_are_those_of_the_raw_logits(probe_model: Path, open_engine: OpenEngine) -> None:
