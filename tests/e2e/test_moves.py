@@ -1,0 +1,96 @@
+"""Two devices of one core each: a replica moves under load, settings change while the server runs and stay changed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import ollama
+import pytest
+
+from tests.e2e.conftest import MODELS, create_from_file
+from tests.e2e.server import Server, running_server
+from tests.e2e.test_multigpu import COUNTED, counted, endless, runners
+
+CORES = sorted(os.sched_getaffinity(0))[:2]
+DEVICES = f'devices: {{cpu: [{{cores: "{CORES[0]}"}}, {{cores: "{CORES[-1]}"}}]}}\n'
+
+pytestmark = pytest.mark.skipif(len(CORES) < 2, reason="needs two cores")
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Path:
+    """The settings of a server with two CPU devices."""
+    file = tmp_path / ".pollama" / "config.yaml"
+    file.parent.mkdir()
+    file.write_text(DEVICES + "multi_gpu: {enabled: true, data_parallel: {replicas: 1}}  # one is enough\n")
+    return file
+
+
+@pytest.fixture
+def server(tmp_path: Path, settings: Path) -> Iterator[Server]:
+    with running_server(tmp_path) as running:
+        create_from_file(running, "probe", MODELS / "probe.gguf")
+        yield running
+
+
+def placed(server: Server) -> list[str]:
+    """Return the devices of the replicas of the only model."""
+    (model,) = server.json("GET", "/api/multigpu/models")["models"]
+    return [share["device"] for replica in model["replicas"] for share in replica["plan"]["shares"] if share["layers"]]
+
+
+async def test_a_replica_moves_and_no_request_fails(server: Server) -> None:
+    assert await counted(server) == COUNTED
+    (source,) = placed(server)
+    (target,) = {f"cpu:{core}" for core in CORES} - {source}
+    with ollama.Client(server.url) as client:
+        stream = endless(client)
+        move = server.json("POST", "/api/multigpu/migrate", {"model": "probe", "devices": [target]})
+        assert (move["from"], move["to"], move["state"]) == ([source], [target], "loading")
+        while moves(server)[0]["state"] == "loading":
+            assert next(stream).response, "the stream goes on while the new replica loads"
+        assert await counted(server) == COUNTED, "the new replica answers"
+        assert next(stream).response, "and the old one finishes what it has"
+        stream.close()  # type: ignore[attr-defined]
+    while moves(server)[0]["state"] != "done":
+        assert await counted(server) == COUNTED
+    assert placed(server) == [target]
+    assert [runner.cpu_affinity() for runner in runners(server)] == [[int(target.removeprefix("cpu:"))]]
+
+
+def moves(server: Server) -> Any:
+    return server.json("GET", "/api/multigpu/status")["moves"]
+
+
+async def test_what_was_measured_is_shown(server: Server) -> None:
+    assert await counted(server) == COUNTED
+    (model,) = server.json("GET", "/api/multigpu/performance")["models"]
+    (replica,) = model["replicas"]
+    assert (model["name"], replica["requests"]) == ("probe:latest", 1)
+    assert model["throughput"] > 0
+    assert replica["latency"]["first_token"]["p50"] > 0
+    assert replica["tokens"]["decoded"] >= 10
+
+
+def test_a_change_of_settings_survives_a_restart(tmp_path: Path, settings: Path) -> None:
+    with running_server(tmp_path) as server:
+        changed = server.json("PUT", "/api/multigpu/config", {"multi_gpu": {"strategy": "pipeline"}})
+        assert changed["multi_gpu"]["strategy"] == "pipeline"
+        status, body = server.request("PUT", "/api/multigpu/config", {"multi_gpu": {"strategy": "warp"}})
+        assert (status, b"multi_gpu.strategy must be of type strategy" in body) == (400, True)
+    with running_server(tmp_path) as server:
+        assert server.json("GET", "/api/multigpu/status")["strategy"] == "pipeline"
+    assert "# one is enough" in settings.read_text()
+
+
+def test_a_request_that_wants_what_does_not_exist_is_refused_by_field(server: Server) -> None:
+    for wish, text in (
+        ({"strategy": "warp"}, "multi_gpu.strategy must be one of auto"),
+        ({"performance_profile": "cheap"}, "multi_gpu.performance_profile must be one of balanced"),
+        ({"gpu_selection": {"a": 1}}, "multi_gpu.gpu_selection must be auto or a list of devices"),
+    ):
+        status, body = server.request("POST", "/api/generate", {"model": "probe", "prompt": "x", "multi_gpu": wish})
+        assert (status, text in body.decode()) == (400, True), body
