@@ -32,6 +32,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection
+from dataclasses import replace
 from typing import assert_never
 
 from pollama.errors import CanceledError, PlacementError, PollamaError, QueueFullError
@@ -54,9 +55,11 @@ from pollama.scheduler.residency import (
     next_deadline,
     set_deadline,
 )
+from pollama.scheduler.rules import ruled_options
 from pollama.scheduler.scaling import is_as_good, pick, plan_another, spaces_without, wants_another
 from pollama.scheduler.state import Held, ModelKey, Replica, Target, Ticket, model_key
 from pollama.types.model import Model
+from pollama.types.multigpu import Wish
 from pollama.types.options import Options
 from pollama.types.plans import Move, Plan
 
@@ -128,7 +131,8 @@ class Core:
     def _record(self, event: Event) -> None:
         match event:
             case events.Wanted(ticket, request):
-                self._queue.push(ticket, request)
+                options = ruled_options(request.model, request.options, self._policy)
+                self._queue.push(ticket, replace(request, options=options))
             case events.Left(ticket):
                 self._leave(ticket)
             case events.Expired(model):
@@ -187,7 +191,7 @@ class Core:
 
     def _move(self, replica: Replica, plan: Plan | None, reason: str) -> None:
         """Begin a move: what is there serves until the new replica is ready."""
-        heir = None if plan is None else self._load(replica.model, replica.options, plan, replica.keep_alive)
+        heir = None if plan is None else self._heir(replica, plan)
         self._moves.begin(replica, heir, reason)
 
     def _expire(self, model: Model) -> None:
@@ -309,7 +313,7 @@ class Core:
     def _place(self, ticket: Ticket, plans: list[Plan]) -> Plan | Refusal:
         request = ticket.request
         spaces = self._memory.spaces(plans)
-        return place(request.model, request.options, spaces, self._policy, reduced=ticket.cautious)
+        return place(request.model, request.options, spaces, self._policy, wish=request.wish, reduced=ticket.cautious)
 
     def _clear(self, plan: Plan, leaving: list[Replica]) -> None:
         self._round.kept.append(plan)
@@ -341,7 +345,7 @@ class Core:
             if self._needs_survey():
                 self._survey()
                 break
-            self._load(lead.model, lead.options, plan, lead.keep_alive)  # 10
+            self._heir(lead, plan)  # 10
             for replica in self._group(lead):
                 replica.extended_at = self._grants
         return under_way
@@ -355,7 +359,7 @@ class Core:
     def _plan_another(self, lead: Replica) -> Plan | None:
         alike = [replica.plan for replica in self.replicas if replica.key == lead.key]
         spaces = spaces_without(self._memory.spaces(replica.plan for replica in self.replicas), alike)
-        return plan_another(lead.model, lead.options, lead.plan, spaces, self._policy)
+        return plan_another(lead, spaces, self._policy, self._memory.links)
 
     def _group(self, replica: Replica) -> list[Replica]:
         """Return the replicas of the same load that stay, this one included as long as it is there."""
@@ -399,14 +403,26 @@ class Core:
     def _load_for(self, ticket: Ticket, plan: Plan) -> None:
         request = ticket.request
         keep_alive = self._policy.keep_alive if request.keep_alive is None else request.keep_alive
-        self._load(request.model, request.options, plan, keep_alive, is_retry=ticket.cautious)
+        self._load(request.model, request.options, plan, keep_alive, wish=request.wish, is_retry=ticket.cautious)
+
+    def _heir(self, replica: Replica, plan: Plan) -> Replica:
+        return self._load(replica.model, replica.options, plan, replica.keep_alive, wish=replica.wish)
 
     def _load(
-        self, model: Model, options: Options, plan: Plan, keep_alive: float, *, is_retry: bool = False
+        self,
+        model: Model,
+        options: Options,
+        plan: Plan,
+        keep_alive: float,
+        *,
+        wish: Wish,
+        is_retry: bool = False,
     ) -> Replica:
         self._loads += 1
         mapped = sum(_mapped_bytes(replica) for replica in self.replicas)
-        replica = Replica(self._loads, model, options, plan, keep_alive, last_used=self._now, is_retry=is_retry)
+        replica = Replica(
+            self._loads, model, options, plan, keep_alive, last_used=self._now, wish=wish, is_retry=is_retry
+        )
         self._replicas[replica.id] = replica
         spec = load_spec(model, options, plan, self._memory.devices, self._policy, mapped_bytes=mapped)
         self._commands.append(events.Load(replica.id, spec))

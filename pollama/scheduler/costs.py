@@ -62,14 +62,15 @@ class Stage:
 class Engine:
     """One replica as the cost model sees it.
 
-    ``sync`` is seconds per layer and pass in which devices wait for each other, ``groups`` how many batches are under
-    way at once.
+    ``sync`` is seconds per layer and pass in which cores wait for each other, ``meetings`` the ways over which GPUs
+    exchange their results in each layer; ``groups`` is how many batches are under way at once.
     """
 
     stages: tuple[Stage, ...]
     borders: tuple[Border, ...] = ()
     sequences: int = EXPECTED_CLIENTS
     sync: float = 0.0
+    meetings: tuple[Border, ...] = ()
     groups: int = 1
 
 
@@ -120,7 +121,8 @@ class Work:
     def _through(self, engine: Engine, passage: Passage) -> float:
         stages = sum(passage.seconds(stage.speed, stage.begin, stage.end) for stage in engine.stages)
         borders = sum(border.seconds(passage.activations) for border in engine.borders)
-        return stages + borders + engine.sync * len(self._weights)
+        meetings = _MEETINGS * sum(border.seconds(passage.activations) for border in engine.meetings)
+        return stages + borders + (engine.sync + meetings) * len(self._weights)
 
     def _passage(self, rows: int, outputs: int, cached: float) -> Passage:
         spread = _spread(self._spec, rows)
@@ -168,8 +170,8 @@ def tensor_engine(
     """Return devices that have ``parts`` (together 1) of every layer: GPUs, or CPU devices joined to one."""
     if not devices[0].is_gpu:
         return Engine((Stage(joined(devices), 0, layers),), sequences=sequences, sync=CORE_SYNC)
-    latency = max(links.border(first, second).latency for first, second in pairwise(devices))
-    return Engine((Stage(in_parts(devices, parts), 0, layers),), sequences=sequences, sync=_MEETINGS * latency)
+    meetings = tuple(links.border(first, second) for first, second in pairwise(devices))
+    return Engine((Stage(in_parts(devices, parts), 0, layers),), sequences=sequences, meetings=meetings)
 
 
 def _in_one_process(devices: Sequence[Device]) -> bool:

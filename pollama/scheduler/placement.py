@@ -1,22 +1,28 @@
 """Which devices a model goes to: a pure function of what is free.
 
-In order of preference: one GPU; several GPUs of one kind, by layers; GPUs for the last blocks and the CPU for the
-others; one CPU device alone, the one with fewest replicas and then most free memory. ``num_gpu`` and ``main_gpu``
-narrow the choice.
+With several devices enabled, the planner chooses. Otherwise, and where ``num_gpu``, ``main_gpu`` or
+``OLLAMA_SCHED_SPREAD`` say where layers go, it is by memory, in order of preference: one GPU; several GPUs of one kind,
+by layers; GPUs for the last blocks and the CPU for the others; one CPU device alone, the one with fewest replicas and
+then most free memory.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Final
 
-from pollama.scheduler.capacity import DEFAULT_BATCH, context_lengths, single
+from pollama.scheduler.capacity import DEFAULT_BATCH, single
 from pollama.scheduler.estimate import footprint
 from pollama.scheduler.fitting import Space, Team, fit
+from pollama.scheduler.planner import Task, another, predicted, weigh
 from pollama.scheduler.policy import GIB, Policy
-from pollama.types.model import Model, ModelSpec
+from pollama.scheduler.rules import Asked, asked, ruled_options, ruled_policy
+from pollama.scheduler.speeds import NO_LINKS, Links
+from pollama.types.model import Model
+from pollama.types.multigpu import Wish
 from pollama.types.options import Options
-from pollama.types.plans import Plan
+from pollama.types.plans import Alternative, Plan
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,27 +32,89 @@ class Refusal:
     reason: str
 
 
+_ANY: Final = Wish()
+
+
 def place(
-    model: Model, options: Options, spaces: Sequence[Space], policy: Policy, *, reduced: bool = False
+    model: Model,
+    options: Options,
+    spaces: Sequence[Space],
+    policy: Policy,
+    *,
+    wish: Wish = _ANY,
+    links: Links = NO_LINKS,
+    reduced: bool = False,
 ) -> Plan | Refusal:
     """Return the best plan for one replica in the free ``spaces``, or what is missing.
 
     An automatic context length is reduced in steps before the model is refused; ``reduced`` begins one step lower.
     """
-    spec = model.stored.spec
-    if spec is None or model.stored.weights is None:
+    layouts = alternatives(model, options, spaces, policy, wish=wish, links=links, reduced=reduced)
+    return layouts if isinstance(layouts, Refusal) else layouts[0].plans[0]
+
+
+def alternatives(
+    model: Model,
+    options: Options,
+    spaces: Sequence[Space],
+    policy: Policy,
+    *,
+    wish: Wish = _ANY,
+    links: Links = NO_LINKS,
+    reduced: bool = False,
+) -> list[Alternative] | Refusal:
+    """Return the layouts that a model may have in the free ``spaces``, the best one first, or what is missing."""
+    if model.stored.spec is None or model.stored.weights is None:
         return Refusal(f"{model.stored.short_name} has no weights that could be loaded")
-    contexts = context_lengths(model, options, policy, [space.device for space in spaces])
-    for context in contexts[1:] if reduced and len(contexts) > 1 else contexts:
-        for team in _teams(spec, options, spaces, policy):
-            plan = fit(model, options, context, team, policy)
+    terms = asked(model, policy, wish)
+    if unknown := terms.unknown(spaces):
+        return Refusal(f"there is no device {unknown[0]!r}, which {model.stored.short_name} is asked to use")
+    task = _task(model, options, policy, terms, links)
+    layouts = [] if _goes_by_memory(task) else weigh(task, spaces, reduced=reduced)
+    if layouts:
+        return layouts
+    if terms.strategy in {"auto", "data"} and terms.devices is None:
+        plan = _by_memory(task, spaces, reduced=reduced)
+        return plan if isinstance(plan, Refusal) else [predicted(task, plan, spaces)]
+    return _refusal(task, spaces)
+
+
+def place_another(
+    model: Model,
+    options: Options,
+    like: Plan,
+    spaces: Sequence[Space],
+    policy: Policy,
+    *,
+    wish: Wish = _ANY,
+    links: Links = NO_LINKS,
+) -> Plan | None:
+    """Return a plan for a further replica of the layout that ``like`` is part of, or None where it is not worth it."""
+    return another(_task(model, options, policy, asked(model, policy, wish), links), like, spaces)
+
+
+def _task(model: Model, options: Options, policy: Policy, terms: Asked, links: Links) -> Task:
+    return Task(model, ruled_options(model, options, policy), ruled_policy(model, policy), terms, links)
+
+
+def _goes_by_memory(task: Task) -> bool:
+    """Tell whether nobody wants speed to count, or options of Ollama say where the layers go."""
+    chosen = task.options.num_gpu > 0 or task.options.main_gpu is not None
+    return chosen or task.policy.spread or not task.policy.multi_gpu.enabled
+
+
+def _by_memory(task: Task, spaces: Sequence[Space], *, reduced: bool) -> Plan | Refusal:
+    for context in task.contexts(spaces, reduced=reduced):
+        for team in _teams(task, spaces):
+            plan = fit(task.model, task.options, context, team, task.policy)
             if plan is not None:
                 return plan
-    return _refusal(model, options, contexts[-1], spaces, policy)
+    return _refusal(task, spaces)
 
 
-def _teams(spec: ModelSpec, options: Options, spaces: Sequence[Space], policy: Policy) -> Iterator[Team]:
+def _teams(task: Task, spaces: Sequence[Space]) -> Iterator[Team]:
     """Yield the sets of devices to try, best first."""
+    options = task.options
     hosts = sorted((space for space in spaces if not space.device.is_gpu), key=lambda space: -space.free)
     host = hosts[0] if hosts else None
     groups = _groups(spaces) if options.num_gpu != 0 else []
@@ -54,8 +122,8 @@ def _teams(spec: ModelSpec, options: Options, spaces: Sequence[Space], policy: P
     if options.main_gpu is not None and singles:
         alone, together = [], [singles[:1]]
     else:
-        alone, together = [] if policy.spread else [[single] for single in singles], groups
-    everything = spec.layer_count + 1
+        alone, together = [] if task.policy.spread else [[single] for single in singles], groups
+    everything = task.layers
     blocks = min(options.num_gpu, everything) if options.num_gpu >= 0 else everything
     yield from (Team(tuple(gpus), host, blocks) for gpus in (*alone, *together))
     if options.num_gpu < 0:
@@ -84,16 +152,19 @@ def _singles(groups: Sequence[Sequence[Space]], main_gpu: int | None) -> list[Sp
     return sorted(candidates, key=lambda space: (space.device.integrated, -space.free))
 
 
-def _refusal(model: Model, options: Options, context: int, spaces: Sequence[Space], policy: Policy) -> Refusal:
-    shape = single(context, DEFAULT_BATCH)
-    need = footprint(model, shape, policy.kv_type, flash_attention=policy.flash_attention is not False)
-    usable = [space for space in spaces if options.num_gpu != 0 or not space.device.is_gpu]
+def _refusal(task: Task, spaces: Sequence[Space]) -> Refusal:
+    """Say what is missing: the strategy's devices, or memory on those that are there."""
+    context = task.contexts(spaces)[-1]
+    flash = task.policy.flash_attention is not False
+    need = footprint(task.model, single(context, DEFAULT_BATCH), task.policy.kv_type, flash_attention=flash)
+    usable = [space for space in spaces if task.may_use(space)]
     there = ", ".join(
         f"{space.device.name or space.device.id}: {max(0, space.free) / GIB:.1f} of "
         f"{space.device.capacity_bytes / GIB:.1f} GiB"
         for space in usable
     )
+    how = "" if task.asked.strategy == "auto" else f" with the strategy {task.asked.strategy}"
     return Refusal(
         f"model requires more memory ({need.total / GIB:.1f} GiB with a context of {context} tokens) "
-        f"than is available ({there or 'no device'})"
+        f"than is available{how} ({there or 'no device'})"
     )

@@ -1,33 +1,26 @@
-"""What would be done with a model: the plans of its replicas, without loading anything. Pure."""
+"""What would be done with a model: the layouts that it may have, without loading anything. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-from pollama.scheduler.placement import Refusal, place
+from pollama.scheduler.placement import Refusal, alternatives
 from pollama.scheduler.policy import Policy
 from pollama.scheduler.residency import Memory
-from pollama.scheduler.scaling import is_as_good, most_replicas, plan_another, spaces_without
+from pollama.scheduler.scaling import is_as_good
 from pollama.scheduler.state import Replica, model_key
 from pollama.types.model import Model
 from pollama.types.options import Options
-from pollama.types.plans import Plan, PlanPreview
+from pollama.types.plans import PlanPreview
 
 
 def preview(model: Model, options: Options, memory: Memory, replicas: Iterable[Replica], policy: Policy) -> PlanPreview:
     """Plan ``model`` as if it was not loaded, beside the ``replicas`` of other models where that is possible."""
     others = [replica.plan for replica in replicas if replica.key != model_key(model)]
-    ideal = place(model, options, memory.spaces([]), policy)
+    ideal = alternatives(model, options, memory.spaces([]), policy, links=memory.links)
     if isinstance(ideal, Refusal):
         return PlanPreview(refusal=ideal.reason)
-    beside = place(model, options, memory.spaces(others), policy)
-    fits = isinstance(beside, Plan) and is_as_good(beside, ideal)
-    plans = [beside if isinstance(beside, Plan) and fits else ideal]
-    neighbours = others if fits else []
-    while len(plans) < most_replicas(plans[0], policy, memory.devices):
-        spaces = spaces_without(memory.spaces([*neighbours, *plans]), plans)
-        another = plan_another(model, options, plans[0], spaces, policy)
-        if another is None:
-            break
-        plans.append(another)
-    return PlanPreview(plans=tuple(plans), fits_now=fits)
+    beside = alternatives(model, options, memory.spaces(others), policy, links=memory.links)
+    fits = not isinstance(beside, Refusal) and is_as_good(beside[0].plans[0], ideal[0].plans[0])
+    layouts = beside if fits and not isinstance(beside, Refusal) else ideal
+    return PlanPreview(plans=layouts[0].plans, fits_now=fits, alternatives=tuple(layouts))

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from pollama.scheduler.fitting import Space
 from pollama.scheduler.policy import Policy
+from pollama.scheduler.speeds import NO_LINKS
 from pollama.scheduler.state import Replica
 from pollama.types.devices import Device
 from pollama.types.generation import BufferUse
@@ -22,6 +23,7 @@ class Memory:
     def __init__(self, policy: Policy) -> None:
         self._policy = policy
         self.devices: tuple[Device, ...] = ()
+        self.links = NO_LINKS
         self._ours: dict[str, int] = {}
 
     def read(self, devices: Sequence[Device], replicas: Iterable[Replica]) -> None:

@@ -1,6 +1,6 @@
 """Replicas of one model: which of them serves a request, when there shall be one more, and where. Pure.
 
-All replicas of a model are equal: the same context length and the same number of layers on a GPU, each on a device
+All replicas of a model are equal: the same context length and the same number of layers on a GPU, each on devices
 of its own.
 """
 
@@ -8,17 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
+from typing import Final
 
 from pollama.scheduler.fitting import Space
-from pollama.scheduler.placement import Refusal, place
+from pollama.scheduler.placement import place_another
 from pollama.scheduler.policy import Policy
 from pollama.scheduler.residency import holding_devices
+from pollama.scheduler.rules import asked
+from pollama.scheduler.speeds import NO_LINKS, Links
 from pollama.scheduler.state import Replica
 from pollama.types.devices import Device
-from pollama.types.model import Model
-from pollama.types.options import Options
+from pollama.types.multigpu import Strategy
 from pollama.types.plans import Plan
 from pollama.types.ports import LeaseRequest
+
+_REPLICATED: Final[frozenset[Strategy]] = frozenset(("data", "hybrid"))
 
 
 def pick(free: Collection[Replica], request: LeaseRequest, policy: Policy, devices: Sequence[Device]) -> Replica:
@@ -48,24 +52,30 @@ def _strength(replica: Replica, cores: Mapping[str, int]) -> int:
     return max(1, sum(cores.get(device, 1) for device in holding_devices(replica.plan)))
 
 
-def most_replicas(plan: Plan, policy: Policy, devices: Iterable[Device]) -> int:
-    """Return how many replicas a model loaded by ``plan`` may have: as chosen, or one per device of its sort."""
-    if not policy.multi_gpu.enabled:
+def most_replicas(lead: Replica, policy: Policy, devices: Iterable[Device]) -> int:
+    """Return how many replicas like ``lead`` a model may have: as chosen, or as many as there are devices of its sort.
+
+    A layer split or a tensor split that is not part of a hybrid has none beside it.
+    """
+    if not policy.multi_gpu.enabled or lead.plan.strategy not in _REPLICATED:
         return 1
-    on_gpu = plan.gpu_layers > 0
-    return policy.multi_gpu.replicas or sum(1 for device in devices if device.is_gpu == on_gpu)
+    on_gpu = lead.plan.gpu_layers > 0
+    alike = sum(1 for device in devices if device.is_gpu == on_gpu)
+    return asked(lead.model, policy, lead.wish).replicas or alike
 
 
 def wants_another(group: Sequence[Replica], waiting: int, policy: Policy, devices: Iterable[Device]) -> bool:
     """Tell whether a model with the replicas ``group`` shall have one more.
 
-    Requests wait that the replicas under way have no sequences for, or with the strategy ``data`` each is in use and
-    there was a request since the last one was added.
+    Requests wait that the replicas under way have no sequences for, or with the strategies ``data`` and ``hybrid`` each
+    is in use and there was a request since the last one was added.
     """
-    if len(group) >= most_replicas(group[0].plan, policy, devices):
+    lead = group[0]
+    if len(group) >= most_replicas(lead, policy, devices):
         return False
     under_way = sum(replica.plan.sequences for replica in group if replica.state == "loading")
-    return waiting > under_way or (policy.multi_gpu.strategy == "data" and _is_busy(group))
+    early = asked(lead.model, policy, lead.wish).strategy in _REPLICATED
+    return waiting > under_way or (early and _is_busy(group))
 
 
 def _is_busy(group: Sequence[Replica]) -> bool:
@@ -79,12 +89,10 @@ def spaces_without(spaces: Sequence[Space], plans: Iterable[Plan]) -> list[Space
     return [replace(space, free=0) if space.device.id in occupied else space for space in spaces]
 
 
-def plan_another(model: Model, options: Options, like: Plan, spaces: Sequence[Space], policy: Policy) -> Plan | None:
-    """Return a plan for one more replica ``like`` the first in ``spaces``, or None."""
-    plan = place(model, options, spaces, policy)
-    if isinstance(plan, Refusal) or not plan.split == like.split == "none":
-        return None
-    return plan if is_as_good(plan, like) else None
+def plan_another(lead: Replica, spaces: Sequence[Space], policy: Policy, links: Links = NO_LINKS) -> Plan | None:
+    """Return a plan for one more replica like ``lead`` in ``spaces``, or None where it would not serve its model."""
+    plan = place_another(lead.model, lead.options, lead.plan, spaces, policy, wish=lead.wish, links=links)
+    return plan if plan is not None and is_as_good(plan, lead.plan) else None
 
 
 def is_as_good(plan: Plan, other: Plan) -> bool:

@@ -106,6 +106,9 @@ class Links:
         return max(ways, key=lambda border: border.bandwidth, default=usual)
 
 
+NO_LINKS: Final = Links()
+
+
 def _border(link: Link, usual: Border) -> Border:
     usual = {"nvlink": _NVLINK, "network": _NETWORK}.get(link.kind, usual)
     return Border(link.latency or usual.latency, link.bandwidth or usual.bandwidth)

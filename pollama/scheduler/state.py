@@ -10,6 +10,7 @@ from pollama.scheduler.capacity import is_automatic
 from pollama.scheduler.prefixes import RecentPrefixes
 from pollama.types.generation import RunnerInfo
 from pollama.types.model import Model
+from pollama.types.multigpu import Wish
 from pollama.types.options import Options
 from pollama.types.plans import Plan
 from pollama.types.ports import LeaseRequest
@@ -18,7 +19,7 @@ ModelKey: TypeAlias = tuple[Path | None, tuple[Path, ...], tuple[Path, ...]]
 """What makes two names the same model in memory: weights, adapters, projectors."""
 
 
-Target: TypeAlias = tuple[ModelKey, tuple[object, ...], tuple[bool, bool]]
+Target: TypeAlias = tuple[ModelKey, tuple[object, ...], tuple[bool, bool], Wish]
 
 
 def model_key(model: Model) -> ModelKey:
@@ -27,10 +28,10 @@ def model_key(model: Model) -> ModelKey:
     return stored.weights, stored.adapters, stored.projectors
 
 
-def load_target(model: Model, options: Options) -> Target:
+def load_target(model: Model, options: Options, wish: Wish) -> Target:
     """Return what a load of ``model`` with ``options`` is; equal targets are served by the same load."""
     automatic = is_automatic(options, "num_ctx"), is_automatic(options, "num_batch")
-    return model_key(model), options.load_key(), automatic
+    return model_key(model), options.load_key(), automatic, wish
 
 
 @dataclass(slots=True, eq=False)
@@ -51,7 +52,7 @@ class Ticket:
 
     def __post_init__(self) -> None:
         self.key = model_key(self.request.model)
-        self.target = load_target(self.request.model, self.request.options)
+        self.target = load_target(self.request.model, self.request.options, self.request.wish)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +67,11 @@ class Held:
 class Replica:
     """One load of a model, from its Load command until it is gone. Times are monotonic seconds.
 
-    ``model`` is the name that it was loaded for first; ``is_retry`` tells that memory was short the last time.
-    ``leases`` are the tickets that use it, with what they want of it. ``newest_waiter`` is the youngest ticket that was
-    waiting when it became ready: up to that one it serves before it makes room. ``draining``: it gets no new requests
-    and leaves when the last one is over. ``prefixes`` are the beginnings of prompts that it has seen lately.
+    ``model`` is the name that it was loaded for first, ``wish`` what was asked for then; ``is_retry`` tells that memory
+    was short the last time. ``leases`` are the tickets that use it, with what they want of it. ``newest_waiter`` is the
+    youngest ticket that was waiting when it became ready: up to that one it serves before it makes room. ``draining``:
+    it gets no new requests and leaves when the last one is over. ``prefixes`` are the beginnings of prompts that it has
+    seen lately.
     ``last_choice`` numbers the grant that it was last chosen for, ``extended_at`` the grant after which it was last
     given company.
     """
@@ -80,6 +82,7 @@ class Replica:
     plan: Plan
     keep_alive: float
     last_used: float
+    wish: Wish = field(default_factory=Wish)
     is_retry: bool = False
     state: Literal["loading", "ready", "unloading"] = "loading"
     leases: dict[int, Held] = field(default_factory=dict)
@@ -95,7 +98,7 @@ class Replica:
 
     def __post_init__(self) -> None:
         self.key = model_key(self.model)
-        self.target = load_target(self.model, self.options)
+        self.target = load_target(self.model, self.options, self.wish)
 
     @property
     def is_idle(self) -> bool:
@@ -120,6 +123,8 @@ class Replica:
     def serves(self, ticket: Ticket, context_length: int) -> bool:
         """Tell whether ``ticket``, which would get ``context_length``, needs no other load than this one."""
         if self.state == "unloading" or self.draining or self.key != ticket.key:
+            return False
+        if ticket.request.wish not in {Wish(), self.wish}:
             return False
         return self.target == ticket.target or self._has_what_it_asks(ticket.request.options, context_length)
 

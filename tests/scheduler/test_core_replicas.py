@@ -17,6 +17,7 @@ A, B = make_model("a"), make_model("b")
 BIG = make_model("big", spec=make_spec(layers=10, layer_bytes=512 * MIB))
 CORES = (cpu(16, name="core0", cores=(0,)), cpu(16, name="core1", cores=(1,)))
 REPLICAS = replace(TIGHT, multi_gpu=MultiGpu(enabled=True))
+DATA = replace(TIGHT, multi_gpu=MultiGpu(enabled=True, strategy="data"))
 
 
 def devices_of(world: World) -> list[str]:
@@ -56,7 +57,7 @@ class TestScaleOut:
 
     def test_no_more_than_wished(self) -> None:
         world = World(
-            replace(REPLICAS, multi_gpu=MultiGpu(enabled=True, replicas=2)),
+            replace(TIGHT, multi_gpu=MultiGpu(enabled=True, strategy="data", replicas=2)),
             [cpu(name=f"core{index}") for index in range(4)],
         )
         world.serve(wish(A))
@@ -65,13 +66,13 @@ class TestScaleOut:
         assert list(world.loads) == [1, 2]
 
     def test_no_replica_where_there_is_no_room(self) -> None:
-        world = World(REPLICAS, [cpu(16, name="core0"), cpu(16, name="core1", limit=0.1)])
+        world = World(DATA, [cpu(16, name="core0"), cpu(16, name="core1", limit=0.1)])
         world.serve(wish(A))
         world.want(wish(A))
         assert devices_of(world) == ["core0"]
 
     def test_devices_in_one_memory_are_not_filled_twice(self) -> None:
-        world = World(REPLICAS, [cpu(8, name="core0"), cpu(8, name="core1")])
+        world = World(DATA, [cpu(8, name="core0"), cpu(8, name="core1")])
         world.serve(wish(BIG))
         world.want(wish(BIG))
         assert devices_of(world) == ["core0"]

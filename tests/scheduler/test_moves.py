@@ -25,9 +25,12 @@ from tests.scheduler.support import TIGHT, FakeLauncher, World, cpu, info_of, ma
 A = make_model("a")
 BIG = make_model("big", spec=make_spec(layers=10, layer_bytes=512 * MIB))
 CORES = (cpu(16, name="core0", cores=(0,)), cpu(16, name="core1", cores=(1,)))
-SEVERAL = replace(TIGHT, num_parallel=2, multi_gpu=MultiGpu(enabled=True, replicas=1))
+SEVERAL = replace(TIGHT, num_parallel=2, multi_gpu=MultiGpu(enabled=True, strategy="data", replicas=1))
 BUSY = replace(
-    SEVERAL, multi_gpu=MultiGpu(enabled=True, replicas=1, migration=Migration(enabled=True, threshold=0.8, cooldown=30))
+    SEVERAL,
+    multi_gpu=MultiGpu(
+        enabled=True, strategy="data", replicas=1, migration=Migration(enabled=True, threshold=0.8, cooldown=30)
+    ),
 )
 
 

@@ -18,6 +18,7 @@ A = make_model("a")
 BIG = make_model("big", spec=make_spec(layers=10, layer_bytes=512 * MIB))
 CORES = (cpu(16, name="core0", limit=6, cores=(0,)), cpu(16, name="core1", limit=6, cores=(1,)))
 REPLICAS = replace(TIGHT, multi_gpu=MultiGpu(enabled=True))
+DATA = replace(TIGHT, multi_gpu=MultiGpu(enabled=True, strategy="data"))
 
 
 def previewed(
@@ -42,7 +43,7 @@ def test_one_plan_without_replicas() -> None:
 
 def test_one_plan_for_each_replica_that_has_room() -> None:
     assert where(previewed(A, CORES, policy=REPLICAS)) == ["core0", "core1"]
-    assert where(previewed(BIG, (*CORES, cpu(16, name="tiny", limit=0.1)), policy=REPLICAS)) == ["core0", "core1"]
+    assert where(previewed(BIG, (*CORES, cpu(16, name="tiny", limit=0.1)), policy=DATA)) == ["core0", "core1"]
 
 
 def test_what_is_loaded_is_not_counted_against_itself() -> None:
