@@ -22,9 +22,10 @@ from pollama.api.services import Services
 from pollama.clock import SystemClock
 from pollama.config import Config
 from pollama.config.live import LiveConfig
+from pollama.discover.benchmark import Benchmark, measure_when_idle
 from pollama.discover.devices import DeviceReader
 from pollama.discover.speeds import SpeedBook
-from pollama.discover.topology import Topology
+from pollama.discover.topology import Links, Topology
 from pollama.errors import ListenError
 from pollama.inference import Inference
 from pollama.models.bundled import Bundled
@@ -88,9 +89,11 @@ async def application(config: Config, listener: socket.socket) -> AsyncIterator[
     await library.open(prune=not config.no_prune)
     launcher = LocalLauncher(config.environ, load_timeout=config.load_timeout, threads=config.threads)
     speeds = SpeedBook(config.home / ".pollama" / "speed.json")
+    links = Topology(speeds).links
     devices = DeviceReader(config, speeds=speeds, clock=clock)
     scheduler = ModelScheduler(policy(config), launcher, devices.read, clock)
     await scheduler.start()
+    measuring = asyncio.create_task(_measure(config, speeds, devices, links, scheduler), name="measuring")
     try:
         inference = Inference(library, scheduler, clock, cloud_disabled=config.cloud_disabled)
         yield create_app(
@@ -105,11 +108,26 @@ async def application(config: Config, listener: socket.socket) -> AsyncIterator[
                 cloud_source=config.cloud_disabled_source,
                 steering=scheduler,
                 settings=LiveConfig(config, lambda changed: scheduler.reconfigure(changed.several_devices())),
-                links=Topology(speeds).links,
+                links=links,
+                telemetry=devices.telemetry,
             )
         )
     finally:
+        measuring.cancel()
+        await asyncio.wait((measuring,))
         await scheduler.close()
+
+
+async def _measure(
+    config: Config, speeds: SpeedBook, devices: DeviceReader, links: Links, scheduler: ModelScheduler
+) -> None:
+    """Measure the devices between requests, where several of them are used and the settings do not forbid it."""
+
+    def idle() -> bool:
+        return not scheduler.waiting and not any(resident.in_use for resident in scheduler.residents())
+
+    if config.multi_gpu and config.performance_profiling:
+        await measure_when_idle(Benchmark(speeds, config.environ), devices.read, links, idle)
 
 
 def registry_access(config: Config) -> RegistryAccess:

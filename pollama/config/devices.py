@@ -230,9 +230,8 @@ class DeviceSettings:
         True,
         "",
         BOOL,
-        "Measure the speed of devices",
+        "Measure the speed of devices once, while nobody uses them",
         key="multi_gpu.monitoring.performance_profiling",
-        no_effect="done once per device, in the background",
     )
     auto_optimization: bool = setting(
         True,
@@ -287,7 +286,9 @@ class DeviceSettings:
         )
 
 
-_FIXED: Final = frozenset({"cuda_gpus", "rocm_gpus", "intel_gpus", "cpu_partitions", "device_limits"})
+_FIXED: Final = frozenset(
+    {"cuda_gpus", "rocm_gpus", "intel_gpus", "cpu_partitions", "device_limits", "performance_profiling"}
+)
 """What is read once, when the devices are discovered."""
 
 LIVE: Final = frozenset(item.metadata["key"] for item in fields(DeviceSettings) if item.name not in _FIXED)

@@ -11,6 +11,9 @@ from pollama.discover.nvidia import nvidia_peers
 from pollama.discover.speeds import SpeedBook
 from pollama.types.devices import Device, Link
 
+Links = Callable[[Sequence[Device]], Sequence[Link]]
+"""Finds what joins devices. May read files."""
+
 
 class Topology:
     """Finds the links between devices, with their speeds where ``book`` knows them."""

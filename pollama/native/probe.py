@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import ctypes
 import json
-import os
-import sys
 from typing import Any
 
 from pollama.native.binding import declare, ggml
+from pollama.native.child import end_with_parent, result_stream
 from pollama.native.devices import functions, list_devices
 
 
@@ -59,10 +58,9 @@ def _hardware_id(index: int) -> str:
 
 
 def main() -> None:
-    """Print the devices; what the libraries themselves print goes to standard error."""
-    output = os.dup(sys.stdout.fileno())
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-    with os.fdopen(output, "w") as stream:
+    """Print the devices."""
+    end_with_parent()
+    with result_stream() as stream:
         json.dump(devices(), stream)
 
 

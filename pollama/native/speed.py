@@ -13,8 +13,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Final
 
+from pollama.native.child import end_with_parent, pin, result_stream
 from pollama.native.library import initialise
-from pollama.native.speed_child import pin, result_stream
 from pollama.native.speed_graph import MATRIX_BYTES, WIDTH, Computer, Tensor
 
 _WINDOWS: Final = 3
@@ -100,6 +100,7 @@ def _arguments() -> argparse.Namespace:
 def main() -> None:
     """Measure and print."""
     arguments = _arguments()
+    end_with_parent()
     pin(arguments.cores)
     with result_stream() as stream:
         initialise()

@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import socket
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -23,9 +21,9 @@ import numpy as np
 import numpy.typing as npt
 
 from pollama.native import rpc
+from pollama.native.child import end_with_parent, pin, result_stream
 from pollama.native.errors import NativeError
 from pollama.native.library import initialise
-from pollama.native.speed_child import pin, result_stream
 from pollama.native.speed_graph import Computer, Tensor
 
 _SECONDS: Final = 0.25
@@ -106,12 +104,6 @@ def _wait_for(endpoint: str, server: subprocess.Popen[bytes]) -> None:
     raise NativeError("the device worker does not start")
 
 
-def _serve(endpoint: str) -> None:
-    """Serve the CPU until standard input closes."""
-    threading.Thread(target=lambda: (sys.stdin.read(), os._exit(0)), daemon=True).start()
-    rpc.serve(endpoint, ["CPU"], 1)
-
-
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="pollama.native.speed_link", description="Measure the way to a device.")
     parser.add_argument("--device", default="", help="the engine's name of it; else a CPU device in another process")
@@ -124,9 +116,10 @@ def _arguments() -> argparse.Namespace:
 def main() -> None:
     """Measure and print, or serve."""
     arguments = _arguments()
+    end_with_parent()
     if arguments.serve:
         pin(arguments.to)
-        _serve(arguments.serve)
+        rpc.serve(arguments.serve, ["CPU"], 1)
         return
     pin(arguments.cores)
     with result_stream() as stream:

@@ -49,6 +49,13 @@ def test_memory_that_a_device_does_not_have() -> None:
     computer.close()
 
 
+def test_a_process_ends_with_the_one_that_started_it() -> None:
+    command = (sys.executable, "-m", "pollama.native.speed", "--device", "CPU", "--size", str(1 << 26))
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+        output, _ = child.communicate()  # closes standard input
+    assert (child.returncode, output) == (1, b"")
+
+
 def run(module: str, *arguments: str) -> dict[str, float]:
     command = (sys.executable, "-m", f"pollama.native.{module}", *arguments)
     done = subprocess.run(command, capture_output=True, check=True)

@@ -1,9 +1,11 @@
-"""What the measuring processes have in common."""
+"""What the short-lived processes that look at devices have in common."""
 
 from __future__ import annotations
 
 import os
+import stat
 import sys
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TextIO
@@ -13,6 +15,19 @@ def pin(cores: Sequence[int]) -> None:
     """Keep this process on ``cores``, where the platform can; none means anywhere."""
     if cores and hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, cores)
+
+
+def end_with_parent() -> None:
+    """End this process when its standard input closes, as it does when the parent dies; a file is not watched."""
+    kind = os.fstat(sys.stdin.fileno()).st_mode
+    if stat.S_ISFIFO(kind) or stat.S_ISSOCK(kind):
+        threading.Thread(target=_end_at_end_of_input, daemon=True).start()
+
+
+def _end_at_end_of_input() -> None:
+    while os.read(sys.stdin.fileno(), 1):
+        pass
+    os._exit(1)
 
 
 @contextmanager
