@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sys
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -71,7 +70,7 @@ class LocalLauncher:
             raise
 
     async def _start(self, spec: LoadSpec) -> RunnerProcess:
-        crew = await Workers.start(self._worker_command, self._environ, spec.stages)
+        crew = await Workers.start(self._worker_command, self._environ, spec.stages, self._load_timeout)
         try:
             return await RunnerProcess.start(self._command, self._environment(spec), crew.connect(spec), crew)
         except BaseException:
@@ -103,8 +102,10 @@ class RunnerProcess:
             process = await ChildProcess.start(
                 "runner", (*command, "--socket", str(socket)), environ, protocol.encode_spec(spec)
             )
-        except BaseException:
+        except BaseException as error:
             remove_socket(socket)
+            if isinstance(error, OSError):
+                raise LoadError(f"error starting llama-server: {error}") from error
             raise
         return cls(process, socket, crew)
 
@@ -114,7 +115,7 @@ class RunnerProcess:
         Raises LoadError when a process ends before, or the runner gives no sign of life for ``load_timeout`` seconds.
         """
         try:
-            async with _signs_of_life(self._process, load_timeout):
+            async with self._process.heard_every(load_timeout):
                 ready = await self._read_statuses()
         except TimeoutError:
             errors = self._process.output.errors
@@ -167,20 +168,3 @@ class RunnerProcess:
             return lost.result()
         lost.cancel()
         return self._process.ended.result()
-
-
-@asynccontextmanager
-async def _signs_of_life(process: ChildProcess, seconds: float) -> AsyncIterator[None]:
-    """Raise TimeoutError when ``process`` writes nothing for so long."""
-
-    def alive() -> None:
-        if seconds != FOREVER and not stall.expired():
-            stall.reschedule(asyncio.get_running_loop().time() + seconds)
-
-    async with asyncio.timeout(None) as stall:
-        alive()
-        process.on_output = alive
-        try:
-            yield
-        finally:
-            process.on_output = lambda: None

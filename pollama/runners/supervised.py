@@ -9,10 +9,11 @@ import os
 import signal
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from typing import Final
 
-from pollama.errors import LoadError
 from pollama.runners.output import RunnerOutput, exit_text
+from pollama.types.requests import FOREVER
 
 _TERMINATE_SECONDS: Final = 3.0
 _READ_BYTES: Final = 1 << 16
@@ -21,28 +22,24 @@ _READ_BYTES: Final = 1 << 16
 class ChildProcess:
     """One process with its output.
 
-    ``ended`` is done when it is reaped, with how it ended and its last errors. ``on_output`` is called for whatever it
-    writes.
+    ``ended`` is done when it is reaped, with how it ended and its last errors.
     """
 
     def __init__(self, process: Process, kind: str) -> None:
         self.pid = process.pid
         self.output = RunnerOutput(f"{kind} {process.pid}")
         self._process = process
-        self.on_output: Callable[[], None] = lambda: None
+        self._on_output: Callable[[], None] = lambda: None
         self.ended = asyncio.create_task(self._watch(), name=f"{kind}-{process.pid}")
 
     @classmethod
     async def start(cls, kind: str, command: Sequence[str], environ: Mapping[str, str], order: bytes) -> ChildProcess:
-        """Start a process and hand it the line ``order``. Raises LoadError when there is no such program."""
+        """Start a process and hand it the line ``order``. Raises OSError when there is no such program."""
         arguments = ("--parent", str(os.getpid()), "--log-level", str(_child_log_level()))
-        try:
-            process = await asyncio.create_subprocess_exec(
-                *command, *arguments, env=environ, stdin=PIPE, stdout=PIPE, stderr=PIPE,
-                start_new_session=True,
-            )  # fmt: skip
-        except OSError as error:
-            raise LoadError(f"error starting llama-server: {error}") from error
+        process = await asyncio.create_subprocess_exec(
+            *command, *arguments, env=environ, stdin=PIPE, stdout=PIPE, stderr=PIPE,
+            start_new_session=True,
+        )  # fmt: skip
         assert process.stdin is not None
         process.stdin.write(order)
         return cls(process, kind)
@@ -51,8 +48,24 @@ class ChildProcess:
         """Yield the lines of standard output."""
         assert self._process.stdout is not None
         async for line in self._process.stdout:
-            self.on_output()
+            self._on_output()
             yield line
+
+    @asynccontextmanager
+    async def heard_every(self, seconds: float) -> AsyncIterator[None]:
+        """Raise TimeoutError when the process writes nothing for so long."""
+
+        def heard() -> None:
+            if seconds != FOREVER and not silence.expired():
+                silence.reschedule(asyncio.get_running_loop().time() + seconds)
+
+        async with asyncio.timeout(None) as silence:
+            heard()
+            self._on_output = heard
+            try:
+                yield
+            finally:
+                self._on_output = lambda: None
 
     async def close(self) -> None:
         """End the process; returns when it is gone. Safe to call twice, and in a task that is being cancelled."""
@@ -61,7 +74,7 @@ class ChildProcess:
             await asyncio.wait([self.ended], timeout=_TERMINATE_SECONDS)
         finally:
             self._signal(signal.SIGKILL)
-        await asyncio.wait([self.ended])
+            await asyncio.wait([self.ended])
 
     def _signal(self, number: signal.Signals) -> None:
         if not self.ended.done():
@@ -80,7 +93,7 @@ class ChildProcess:
     async def _read_errors(self) -> None:
         assert self._process.stderr is not None
         while data := await self._process.stderr.read(_READ_BYTES):
-            self.on_output()
+            self._on_output()
             self.output.feed(data)
         self.output.feed(b"\n")
 

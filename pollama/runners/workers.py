@@ -31,20 +31,31 @@ class DeviceWorker:
 
     @classmethod
     async def start(
-        cls, command: Sequence[str], environ: Mapping[str, str], engine_device: str, worker: Worker
+        cls, command: Sequence[str], environ: Mapping[str, str], engine_device: str, worker: Worker, load_timeout: float
     ) -> DeviceWorker:
         """Start a worker; return when it listens, with its endpoint known. Raises LoadError naming the device."""
         order = ServeOrder(device=engine_device, cores=worker.cores, threads=worker.threads)
         environment = {**environ, "OMP_NUM_THREADS": str(worker.threads), **worker.environment}
-        process = await ChildProcess.start("worker", command, environment, msgspec.json.encode(order) + b"\n")
+        try:
+            process = await ChildProcess.start("worker", command, environment, msgspec.json.encode(order) + b"\n")
+        except OSError as error:
+            raise LoadError(f"error starting the worker of device {worker.device}: {error}") from error
         started = cls(worker, process)
         try:
-            started.worker = replace(worker, endpoint=await started._endpoint())
-            started._spent_on_start = started._processor_seconds() or 0.0
+            await started._wait_listening(load_timeout)
         except BaseException:
             await process.close()
             raise
         return started
+
+    async def _wait_listening(self, load_timeout: float) -> None:
+        try:
+            async with self.process.heard_every(load_timeout):
+                self.worker = replace(self.worker, endpoint=await self._endpoint())
+        except TimeoutError:
+            errors = self.process.output.errors
+            raise LoadError(f"timed out waiting for the worker of device {self.worker.device} - {errors}") from None
+        self._spent_on_start = self._processor_seconds() or 0.0
 
     async def _endpoint(self) -> str:
         async for line in self.process.lines():
@@ -83,10 +94,12 @@ class Workers:
         self._workers = workers
 
     @classmethod
-    async def start(cls, command: Sequence[str], environ: Mapping[str, str], stages: Sequence[Stage]) -> Workers:
+    async def start(
+        cls, command: Sequence[str], environ: Mapping[str, str], stages: Sequence[Stage], load_timeout: float
+    ) -> Workers:
         """Start the workers that ``stages`` need, side by side. When one cannot be had, none is left."""
         starts = [
-            asyncio.create_task(DeviceWorker.start(command, environ, stage.engine_device, stage.worker))
+            asyncio.create_task(DeviceWorker.start(command, environ, stage.engine_device, stage.worker, load_timeout))
             for stage in stages
             if stage.worker is not None
         ]

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import gguf
+import psutil
 import pytest
 
-from pollama.errors import LoadError
+from pollama.errors import LoadError, RunnerDiedError
 from pollama.runners.client import HttpRunner
 from pollama.runners.process import LocalLauncher
 from pollama.types.generation import Delta
@@ -108,3 +109,15 @@ async def test_an_unknown_device_of_a_worker_is_named(probe_model: Path, launch:
     stage = Stage(engine_device="ROCm3", layers=1, worker=Worker(device="GPU-7"))
     with pytest.raises(LoadError, match=r"the worker of device GPU-7 has ended: .*the engine has no device 'ROCm3'"):
         await launch(replace(spec_of(probe_model), stages=(*workers(1), stage)))
+
+
+async def test_a_worker_killed_under_load_is_named_to_its_clients(probe_model: Path, launch: Launch) -> None:
+    runner = await launch(replace(spec_of(probe_model), stages=workers(2)))
+    streams = [runner.generate(greedy("please spin", max_tokens=-1)) for _ in range(3)]
+    await asyncio.gather(*(anext(stream) for stream in streams))
+    (worker,) = (child for child in psutil.Process().children() if "pollama.runners.rpc" in child.cmdline())
+    worker.kill()
+    for stream in streams:
+        with pytest.raises(RunnerDiedError, match="the worker of device cpu:0 has ended: signal: killed"):
+            async for _ in stream:
+                pass
