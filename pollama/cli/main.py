@@ -31,6 +31,7 @@ COMMANDS: Final = (
     Entry("launch", "launch:launch", "Launch the Ollama menu or an integration"),
     Entry("gpus", "multigpu:gpus", "List devices", own=True),
     Entry("plan", "multigpu:plan", "Show what would be done with a model", own=True),
+    Entry("benchmark", "benchmark.command:benchmark", "Measure how fast models answer", own=True),
     Entry("config", "config:config", "Show or change settings", own=True),
     Entry("migrate-models", "multigpu:migrate_models", "Move loaded models to better devices", own=True),
     Entry("help", "help:help_command", "Help about any command"),

@@ -74,7 +74,7 @@ def test_the_program_explains_itself(cli: Cli, arguments: tuple[str, ...]) -> No
 
 def test_under_its_own_name_it_tells_of_its_own_commands(cli: Cli) -> None:
     shown = cli("--help").out
-    assert "  gpus         List devices\n  plan         Show what would be done with a model\n  config       " in shown
+    assert "  gpus         List devices\n  plan         Show what would be done with a model\n  benchmark    " in shown
     assert "plan" in cli("plane").err
     assert "plan" not in cli("plane", name="ollama").err.splitlines()[1:]
 

@@ -1,0 +1,1 @@
+"""``benchmark``: how fast the server answers under load, by strategy and number of clients."""
