@@ -6,7 +6,7 @@ import itertools
 import math
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from benchmarks.serve.load import Answer, Window
 
@@ -125,12 +125,25 @@ class Spread:
         return cls(statistics.median(known), min(known), max(known))
 
 
-def spread(rounds: Sequence[Mapping[str, float]], name: str) -> Spread:
-    """Return the spread of one figure over rounds (as they are kept in JSON)."""
-    return Spread.of([values[name] for values in rounds])
+Round = Mapping[str, float | None]
+"""Figures as they are kept in JSON; None where nothing was to be measured."""
 
 
-def ratio(ours: Sequence[Mapping[str, float]], theirs: Sequence[Mapping[str, float]], name: str) -> Spread:
+def kept(measured: Figures) -> Round:
+    """Return figures as they are kept."""
+    return {name: None if math.isnan(value) else value for name, value in asdict(measured).items()}
+
+
+def spread(rounds: Sequence[Round], name: str) -> Spread:
+    """Return the spread of one figure over rounds."""
+    return Spread.of([_known(values[name]) for values in rounds])
+
+
+def ratio(ours: Sequence[Round], theirs: Sequence[Round], name: str) -> Spread:
     """Return the spread of the ratios of one figure, round by round: what slowed both is not in it."""
-    pairs = zip(ours, theirs, strict=True)
-    return Spread.of([mine[name] / other[name] if other[name] else math.nan for mine, other in pairs])
+    pairs = [(_known(mine[name]), _known(other[name])) for mine, other in zip(ours, theirs, strict=True)]
+    return Spread.of([mine / other if other else math.nan for mine, other in pairs])
+
+
+def _known(value: float | None) -> float:
+    return math.nan if value is None else value

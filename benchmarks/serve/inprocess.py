@@ -13,12 +13,13 @@ import asyncio
 import json
 import sys
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import uvloop
 
+from benchmarks.serve.dialects import Counts
+from benchmarks.serve.figures import tokens_between
+from benchmarks.serve.load import Answer, Pace, run
 from benchmarks.serve.workload import Ask, Scenario, asks, counting_texts, random_texts
 from pollama.runners.llamacpp.engine import Engine
 from pollama.types.generation import Delta, Finished, GenerateJob, Sampling
@@ -27,20 +28,6 @@ from pollama.types.plans import LoadSpec, Plan
 
 GREEDY = Sampling(temperature=0.0, repeat_penalty=1.0)
 _BATCH = 512
-
-
-@dataclass(slots=True)
-class Tally:
-    """Tokens that came between two times of the monotonic clock."""
-
-    begin: float
-    end: float
-    tokens: int = 0
-
-    def add(self, count: int) -> None:
-        """Count tokens that came now."""
-        if self.begin <= time.monotonic() < self.end:
-            self.tokens += count
 
 
 def load(model: Path, *, clients: int, context: int, threads: int) -> Engine:
@@ -58,38 +45,26 @@ def load(model: Path, *, clients: int, context: int, threads: int) -> Engine:
     return Engine.load(LoadSpec(weights=model, plan=plan, options=Options()), lambda share: None)
 
 
-async def serve_one(engine: Engine, request: Ask, tally: Tally) -> None:
-    """Let the engine answer one request."""
-    tokens = engine.tokenize(request.prompt, add_special=True, parse_special=True)
-    delivered: asyncio.Queue[Delta | Finished | Exception] = asyncio.Queue()
-    job = GenerateJob(tokens=tokens, max_tokens=request.tokens, sampling=GREEDY)
-    ticket = engine.submit(job, delivered.put_nowait)
-    try:
-        while isinstance(item := await delivered.get(), Delta):
-            tally.add(len(item.tokens))
-    finally:
-        engine.cancel(ticket)
-    if isinstance(item, Exception):
-        raise item
+class EngineClient:
+    """Asks the engine as clients ask a server."""
 
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
 
-async def measure(engine: Engine, requests: Iterator[Ask], clients: int, settle: float, seconds: float) -> float:
-    """Return the tokens per second of ``clients`` in a closed loop."""
-    begin = time.monotonic() + settle
-    tally = Tally(begin, begin + seconds)
-
-    async def ask_on() -> None:
-        for request in requests:
-            await serve_one(engine, request, tally)
-
-    tasks = [asyncio.create_task(ask_on()) for _ in range(clients)]
-    done, _ = await asyncio.wait(tasks, timeout=settle + seconds, return_when=asyncio.FIRST_EXCEPTION)
-    for task in tasks:
-        task.cancel()
-    await asyncio.wait(tasks)
-    for task in done:
-        task.result()
-    return tally.tokens / seconds
+    async def ask(self, ask: Ask, answer: Answer) -> None:
+        """Let the engine answer a request. Raises the engine's error."""
+        tokens = self._engine.tokenize(ask.prompt, add_special=True, parse_special=True)
+        delivered: asyncio.Queue[Delta | Finished | Exception] = asyncio.Queue()
+        job = GenerateJob(tokens=tokens, max_tokens=ask.tokens, sampling=GREEDY)
+        ticket = self._engine.submit(job, delivered.put_nowait)
+        try:
+            while isinstance(item := await delivered.get(), Delta):
+                answer.arrivals.append(time.monotonic())
+        finally:
+            self._engine.cancel(ticket)
+        if isinstance(item, Exception):
+            raise item
+        answer.counts = Counts(item.prompt_tokens, item.generated_tokens)
 
 
 async def serve(arguments: argparse.Namespace) -> None:
@@ -98,11 +73,12 @@ async def serve(arguments: argparse.Namespace) -> None:
     engine = load(arguments.model, **shape)
     engine.start(asyncio.get_running_loop())
     scenario = Scenario(name="short", clients=arguments.clients, answer_tokens=arguments.tokens)
+    pace = Pace(settle=arguments.settle, seconds=arguments.seconds)
     texts = counting_texts if arguments.model.stem == "demo" else random_texts
     try:
         while line := await asyncio.to_thread(sys.stdin.readline):
-            requests = asks(scenario, texts(scenario, int(line)))
-            speed = await measure(engine, requests, arguments.clients, arguments.settle, arguments.seconds)
+            window = await run(EngineClient(engine), scenario, asks(scenario, texts(scenario, int(line))), pace)
+            speed = tokens_between(window, window.begin, window.end) / pace.seconds
             print(json.dumps({"tokens_per_second": speed}), flush=True)
     finally:
         engine.close()

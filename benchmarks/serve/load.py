@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import random
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Coroutine, Iterator
+from dataclasses import dataclass, field, replace
+from typing import Final, Protocol
 
 import aiohttp
 
 from benchmarks.serve.dialects import Counts, Dialect
 from benchmarks.serve.workload import Ask, Scenario
+
+_PATIENCE: Final = 20.0
+"""Seconds that clients may take to get their first token before the counting begins without them."""
+_POLL_SECONDS: Final = 0.02
 
 
 @dataclass(slots=True)
@@ -39,6 +45,14 @@ class Pace:
 
     settle: float = 1.0
     seconds: float = 5.0
+
+
+class Asker(Protocol):
+    """Whatever answers requests."""
+
+    async def ask(self, ask: Ask, answer: Answer) -> None:
+        """Have a request answered, and note the answer as it comes."""
+        ...
 
 
 class Client:
@@ -70,33 +84,62 @@ class Client:
             answer.arrivals.append(now)
 
 
-async def run(client: Client, scenario: Scenario, requests: Iterator[Ask], pace: Pace) -> Window:
-    """Put the load of a scenario on a server; count once it has settled.
+async def run(client: Asker, scenario: Scenario, requests: Iterator[Ask], pace: Pace) -> Window:
+    """Put the load of a scenario on a server; count once every client has been answered and the load has settled.
 
     Answers that are not whole at the end are broken off. Raises aiohttp.ClientError when a request fails.
     """
     answers: list[Answer] = []
     start = time.monotonic()
+    tasks = [asyncio.create_task(job) for job in _jobs(client, scenario, requests, answers)]
+    try:
+        await _until_answered(tasks, answers, scenario.clients)
+        begin = time.monotonic() + pace.settle
+        await _go_on(tasks, pace.settle + pace.seconds)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+    return Window(start, begin, begin + pace.seconds, answers)
+
+
+def _jobs(
+    client: Asker, scenario: Scenario, requests: Iterator[Ask], answers: list[Answer]
+) -> Iterator[Coroutine[None, None, None]]:
+    """Yield what asks. The first answers of a closed loop are cut to different lengths, or all would end at once."""
     if scenario.rate:
-        tasks = [asyncio.create_task(_arrive(client, requests, scenario.rate, answers))]
-    else:
-        tasks = [asyncio.create_task(_ask_on(client, requests, answers)) for _ in range(scenario.clients)]
-    await _watch(tasks, pace.settle + pace.seconds)
-    return Window(start, start + pace.settle, start + pace.settle + pace.seconds, answers)
+        yield _arrive(client, requests, scenario.rate, answers)
+        return
+    for number in range(1, scenario.clients + 1):
+        first = replace(request := next(requests), tokens=-(-request.tokens * number // scenario.clients))
+        yield _ask_on(client, itertools.chain([first], requests), answers)
 
 
-async def _ask_on(client: Client, requests: Iterator[Ask], answers: list[Answer]) -> None:
-    while True:
-        await _ask_once(client, next(requests), answers)
+async def _until_answered(tasks: list[asyncio.Task[None]], answers: list[Answer], clients: int) -> None:
+    deadline = time.monotonic() + _PATIENCE
+    while sum(bool(answer.arrivals) for answer in answers) < clients and time.monotonic() < deadline:
+        await _go_on(tasks, _POLL_SECONDS)
 
 
-async def _ask_once(client: Client, request: Ask, answers: list[Answer]) -> None:
+async def _go_on(tasks: list[asyncio.Task[None]], seconds: float) -> None:
+    """Let the tasks, which never end by themselves, go on for a while. Raises what one of them fails with."""
+    done, _ = await asyncio.wait(tasks, timeout=seconds, return_when=asyncio.FIRST_EXCEPTION)
+    for task in done:
+        task.result()
+
+
+async def _ask_on(client: Asker, requests: Iterator[Ask], answers: list[Answer]) -> None:
+    for request in requests:
+        await _ask_once(client, request, answers)
+
+
+async def _ask_once(client: Asker, request: Ask, answers: list[Answer]) -> None:
     answer = Answer(time.monotonic())
     answers.append(answer)
     await client.ask(request, answer)
 
 
-async def _arrive(client: Client, requests: Iterator[Ask], rate: float, answers: list[Answer]) -> None:
+async def _arrive(client: Asker, requests: Iterator[Ask], rate: float, answers: list[Answer]) -> None:
     """Send ``rate`` requests per second on average, at random (Poisson) times, whatever the answers take."""
     dice = random.Random(0)  # noqa: S311 (the same times for every server)
     due = time.monotonic()
@@ -105,13 +148,3 @@ async def _arrive(client: Client, requests: Iterator[Ask], rate: float, answers:
             due += dice.expovariate(rate)
             await asyncio.sleep(due - time.monotonic())
             group.create_task(_ask_once(client, next(requests), answers))
-
-
-async def _watch(tasks: list[asyncio.Task[None]], seconds: float) -> None:
-    """Cancel the tasks, which never end by themselves, after ``seconds``. Raises what one of them fails with."""
-    done, _ = await asyncio.wait(tasks, timeout=seconds, return_when=asyncio.FIRST_EXCEPTION)
-    for task in tasks:
-        task.cancel()
-    await asyncio.wait(tasks)
-    for task in done:
-        task.result()

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict
 from typing import Final
 
 import aiohttp
 
-from benchmarks.serve.figures import Figures, Usage, figures
+from benchmarks.serve.figures import Figures, Round, Usage, figures, kept
 from benchmarks.serve.load import Client, Pace, run
 from benchmarks.serve.servers import Server
 from benchmarks.serve.workload import Scenario, asks
@@ -24,21 +23,20 @@ _BREATH: Final = 0.3
 
 async def compare(
     servers: Sequence[Server], scenario: Scenario, texts: Texts, pace: Pace, rounds: int
-) -> dict[str, list[dict[str, float]]]:
+) -> dict[str, list[Round]]:
     """Return the figures of each server; a short round before the first one warms them up."""
-    measured: dict[str, list[dict[str, float]]] = {server.name: [] for server in servers}
+    measured: dict[str, list[Round]] = {server.name: [] for server in servers}
     for server in servers:
         await measure(server, scenario, texts(scenario, 0), Pace(settle=pace.settle, seconds=pace.settle))
     for number in range(1, rounds + 1):
         for server in servers:
-            figures_ = await measure(server, scenario, texts(scenario, number), pace)
-            measured[server.name].append(asdict(figures_))
+            measured[server.name].append(kept(await measure(server, scenario, texts(scenario, number), pace)))
     return measured
 
 
 async def measure(server: Server, scenario: Scenario, texts: Iterator[str], pace: Pace) -> Figures:
-    """Put the load on a server once."""
-    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
+    """Put the load on a server once; every request has a connection of its own (llama-server closes them)."""
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0, force_close=True)) as session:
         before = server.usage()
         client = Client(session, server.url, server.dialect)
         window = await run(client, scenario, asks(scenario, texts), pace)

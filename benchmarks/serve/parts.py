@@ -55,10 +55,9 @@ class Bench:
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 
-    @property
-    def subjects(self) -> Iterator[Subject]:
-        """The models under test."""
-        return (SUBJECTS[name] for name in self.models)
+    def subjects(self, *names: str) -> Iterator[Subject]:
+        """Return the chosen models, of ``names`` only if there are any."""
+        return (SUBJECTS[name] for name in self.models if name in (names or SUBJECTS))
 
 
 def record(subject: Subject, scenario: Scenario, servers: Mapping[str, Any]) -> Record:
@@ -84,7 +83,7 @@ async def both(bench: Bench, subject: Subject, setting: Setting) -> AsyncIterato
 async def same(bench: Bench) -> list[Record]:
     """Same threads, context, slots and model: only the server differs."""
     records = []
-    for subject in bench.subjects:
+    for subject in bench.subjects():
         for clients in bench.clients:
             async with both(bench, subject, bench.setting(subject, clients)) as servers:
                 for scenario in scenarios(subject.name, clients, bench.rate):
@@ -104,7 +103,7 @@ def _untold(bench: Bench, subject: Subject, threads: int = 0) -> Setting:
 async def defaults(bench: Bench) -> list[Record]:
     """As users start them: no option given, 16 clients; and one llama-server per core behind a proxy."""
     records = []
-    for subject in bench.subjects:
+    for subject in bench.subjects("60m", "250m"):
         scenario = replace(scenarios(subject.name, _DEFAULT_CLIENTS, 0)[0], name="defaults")
         tell(f"{subject.name}, defaults")
         async with both(bench, subject, _untold(bench, subject)) as servers, _cluster(bench, subject) as behind:
@@ -134,7 +133,7 @@ async def _cluster(bench: Bench, subject: Subject) -> AsyncIterator[Server]:
 async def busy(bench: Bench) -> list[Record]:
     """Defaults, while another program keeps one core busy."""
     records = []
-    for subject in bench.subjects:
+    for subject in bench.subjects("60m"):
         for clients in (1, 4, _DEFAULT_CLIENTS):
             scenario = replace(scenarios(subject.name, clients, 0)[0], name="busy neighbour")
             tell(f"{subject.name}, {clients} clients, busy neighbour")
@@ -148,7 +147,7 @@ async def busy(bench: Bench) -> list[Record]:
 async def front(bench: Bench) -> list[Record]:
     """What HTTP costs: pollama over HTTP against its engine in a process of its own, 16 clients."""
     records = []
-    for subject in bench.subjects:
+    for subject in bench.subjects("60m", "250m"):
         scenario = replace(scenarios(subject.name, _DEFAULT_CLIENTS, 0)[0], name="HTTP against the bare engine")
         tell(f"{subject.name}, HTTP against the bare engine")
         setting = bench.setting(subject, _DEFAULT_CLIENTS)
@@ -201,12 +200,12 @@ async def _engine(
 async def start(bench: Bench) -> list[Record]:
     """Cold starts to the first token, quick commands, and memory at rest."""
     records: list[Record] = []
-    for subject in bench.subjects:
+    for subject in bench.subjects():
         tell(f"{subject.name}, starts")
         setting, store = bench.setting(subject, 1), bench.store(subject)
         cold = await startup.starts(bench.program, setting, store, bench.log, bench.rounds)
         records.append({"model": subject.name, "cold": cold})
-    subject = next(bench.subjects)
+    subject = next(bench.subjects())
     records[0] |= await startup.at_rest(bench.setting(subject, 1), bench.store(subject), bench.log, bench.rounds)
     return records
 
