@@ -22,6 +22,8 @@ from pollama.types.plans import Plan, Share
 EXPECTED_CLIENTS: Final = 16
 _STEP_SECONDS: Final = 5e-4
 """What a step costs beside the engine's work: sampling, handing out tokens."""
+FILLED_SHARE: Final = 0.85
+"""Of what groups on the same stages could do if they never got in each other's way, what they were measured to do."""
 _MEETINGS: Final = 2
 """How often the devices of a tensor split meet in each layer."""
 _ACTIVATION_BYTES: Final = 4
@@ -109,11 +111,20 @@ class Work:
         answers = self.demand.answer * self.step_seconds(engine, running) / running
         return self.demand.answer / (answers + self._prompt_seconds(engine))
 
+    def rate_alone(self, speed: Speed, clients: int) -> float:
+        """Return the tokens per second that ``clients`` get of one device with all layers."""
+        step, prompt = self.decode(clients), self.prefill
+        answers = self.demand.answer * (speed.seconds(step.read[-1], step.operations[-1]) + _STEP_SECONDS) / clients
+        prompts = speed.seconds(prompt.read[-1], prompt.operations[-1]) if self.demand.prompt else 0.0
+        return self.demand.answer / (answers + prompts)
+
     def step_seconds(self, engine: Engine, sequences: int) -> float:
         """Return the time in which each of ``sequences`` gets one more token."""
         groups = min(engine.groups, sequences)
         passage = self.decode(-(-sequences // groups))
-        return max(self._through(engine, passage), groups * _slowest(engine, passage)) + _STEP_SECONDS
+        alone = self._through(engine, passage)
+        together = max(alone, groups * _slowest(engine, passage))
+        return _STEP_SECONDS + (together / FILLED_SHARE if groups > 1 else alone)
 
     def _prompt_seconds(self, engine: Engine) -> float:
         return self._through(engine, self.prefill) if self.demand.prompt else 0.0
@@ -150,17 +161,19 @@ def engine_of(plan: Plan, devices: Mapping[str, Device], links: Links, layers: i
         return tensor_engine([device for device, _ in holders], _parts(holders), links, layers, plan.sequences)
     holders.sort(key=lambda holder: holder[0].is_gpu)  # beside GPUs, the CPU has the first blocks
     ends = list(accumulate((share.layers for _, share in holders), initial=0))
-    return layer_engine([device for device, _ in holders], ends, links, plan.sequences)
+    return layer_engine([device for device, _ in holders], ends, links, plan.sequences * plan.groups, plan.groups)
 
 
-def layer_engine(devices: Sequence[Device], borders: Sequence[int], links: Links, sequences: int) -> Engine:
-    """Return a layer split: each device has the blocks from its border to the next one."""
-    share = 1.0 if len(devices) == 1 or _in_one_process(devices) else WORKER_SHARE
+def layer_engine(
+    devices: Sequence[Device], borders: Sequence[int], links: Links, sequences: int, groups: int = 1
+) -> Engine:
+    """Return a layer split, all of its groups: each device has the blocks from its border to the next one."""
     spans = zip(devices, pairwise(borders), strict=True)
     return Engine(
-        stages=tuple(Stage(speed_of(device).times(share), begin, end) for device, (begin, end) in spans),
+        stages=tuple(Stage(_speed_in_split(device, devices), begin, end) for device, (begin, end) in spans),
         borders=tuple(links.border(first, second) for first, second in pairwise(devices)),
         sequences=sequences,
+        groups=groups,
     )
 
 
@@ -174,11 +187,14 @@ def tensor_engine(
     return Engine((Stage(in_parts(devices, parts), 0, layers),), sequences=sequences, meetings=meetings)
 
 
-def _in_one_process(devices: Sequence[Device]) -> bool:
-    """Tell whether one engine has all stages: GPUs of one kind, with or without one CPU device."""
-    hosts = [device for device in devices if not device.is_gpu]
-    kinds = {device.kind for device in devices if device.is_gpu}
-    return len(hosts) <= 1 and len(kinds) == 1
+def _speed_in_split(device: Device, devices: Sequence[Device]) -> Speed:
+    """Return the speed of a stage: less in a process of its own than in the runner's.
+
+    The runner itself has the first CPU device, and the GPUs that are of the kind of the first one.
+    """
+    first = next(other for other in devices if other.is_gpu == device.is_gpu)
+    own = device.kind == first.kind if device.is_gpu else device is first
+    return speed_of(device) if own else speed_of(device).times(WORKER_SHARE)
 
 
 def _parts(holders: Sequence[tuple[Device, Share]]) -> list[float]:

@@ -212,6 +212,13 @@ def _part_share(need: Footprint, space: Space, part: float) -> Share:
     )
 
 
+def has_room(plan: Plan, spaces: Sequence[Space]) -> bool:
+    """Tell whether a plan fits into what is free. Devices that are gone have no room."""
+    by_id = {space.device.id: space for space in spaces}
+    known = all(share.device in by_id for share in plan.shares)
+    return known and _fits([(by_id[share.device], share) for share in plan.shares])
+
+
 def _fits(shares: Sequence[tuple[Space, Share]]) -> bool:
     pools = [space.pool for space, _ in shares if space.pool is not None]
     on_host = sum(share.total_bytes for space, share in shares if not space.device.is_gpu)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 
-from pollama.scheduler.capacity import DEFAULT_BATCH, single
-from pollama.scheduler.costs import Demand, Engine, Stage, Work, engine_of
-from pollama.scheduler.estimate import Footprint, footprint
+from pollama.scheduler.costs import Engine, Work, engine_of
+from pollama.scheduler.estimate import Footprint
 from pollama.scheduler.fitting import Space, Team, fit, fixed_bytes
 from pollama.scheduler.policy import Policy
 from pollama.scheduler.rules import Asked
@@ -19,38 +17,25 @@ from pollama.types.multigpu import Strategy
 from pollama.types.options import Options
 from pollama.types.plans import Alternative, Plan, Share
 
-_DEFAULT_SEQUENCES = 16
 
-
-@dataclass(frozen=True, kw_only=True)
-class Ground:
-    """The arguments of one planning, for one context length; blocks go to ``usable`` ones of the ``spaces`` only."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """What stays the same in one planning. ``need`` is what one sequence of ``context`` tokens takes."""
 
     model: Model
     options: Options
     context: int
     policy: Policy
     asked: Asked
-    spaces: Sequence[Space]
-    usable: Sequence[Space]
     links: Links
-    demand: Demand
+    work: Work
+    need: Footprint
+    devices: Mapping[str, Device]
 
-    @cached_property
-    def host(self) -> Space | None:
-        """The CPU device that serves GPUs: the one with most free memory."""
-        return max((space for space in self.spaces if not space.device.is_gpu), key=lambda it: it.free, default=None)
-
-    @cached_property
-    def work(self) -> Work:
-        """What the model has to compute."""
-        return Work(self.model, self.policy.kv_type, self.demand)
-
-    @cached_property
-    def need(self) -> Footprint:
-        """What one sequence takes."""
-        flash = self.policy.flash_attention is not False
-        return footprint(self.model, single(self.context, DEFAULT_BATCH), self.policy.kv_type, flash_attention=flash)
+    @property
+    def clients(self) -> int:
+        """How many requests there are at once."""
+        return self.work.demand.clients
 
     @property
     def layers(self) -> int:
@@ -58,82 +43,49 @@ class Ground:
         return len(self.need.weights)
 
     @property
+    def blocks_bytes(self) -> int:
+        """Bytes of all blocks with the cache of one sequence."""
+        return sum(self.need.weights) + sum(self.need.kv)
+
+    @property
     def sequences(self) -> int:
         """How many sequences a replica is expected to have."""
-        return self.policy.num_parallel or _DEFAULT_SEQUENCES
-
-    def speed(self, space: Space) -> Speed:
-        """Return what a device has left for one more replica, if those that it has are busy."""
-        return speed_of(space.device).times(1 / (1 + space.residents))
+        return self.policy.num_parallel or self.policy.max_sequences
 
     def room(self, space: Space) -> int:
         """Return the bytes of blocks that a stage can hold."""
         return space.free - fixed_bytes(self.need, space)
 
-    def may_hold(self, space: Space) -> bool:
-        """Tell whether all blocks fit on a device, as far as a glance can tell."""
-        return self.blocks_bytes <= self.room(space)
-
-    @cached_property
-    def blocks_bytes(self) -> int:
-        """Bytes of all blocks with the cache of one sequence."""
-        return sum(self.need.weights) + sum(self.need.kv)
-
-    def space(self, device: str) -> Space:
-        """Return what is free on a device."""
-        return next(space for space in self.spaces if space.device.id == device)
-
-    def ranked(self, spaces: Sequence[Space]) -> list[Space]:
-        """Return devices by how fast each alone would be for all clients, faster ones first, then those with room."""
-        rates = {space.device.id: self.work.rate(self.engine_of(space), self.demand.clients) for space in spaces}
-        return sorted(spaces, key=lambda space: (-rates[space.device.id], -space.free, space.device.id))
-
-    def engine_of(self, space: Space) -> Engine:
-        """Return one device with all layers, slowed down by what else is on it."""
-        return Engine((Stage(self.speed(space), 0, self.layers),), sequences=self.sequences)
-
-    def mixed(self, spaces: Iterable[Space]) -> float:
-        """Return the share of its speed that a split keeps which may be over several kinds of GPU."""
-        kinds = {space.device.kind for space in spaces if space.device.is_gpu}
-        return 1.0 if len(kinds) < 2 else 1 - self.policy.multi_gpu.coordination_overhead
+    def rate_alone(self, space: Space, clients: int) -> float:
+        """Return the tokens per second of one device with all layers."""
+        return self.work.rate_alone(speed_beside(space), min(clients, self.sequences))
 
     def fit(self, team: Team) -> Plan | None:
         """Return the plan for a team, or None when it cannot hold the model."""
         return fit(self.model, self.options, self.context, team, self.policy)
-
-    def without(self, plan: Plan) -> Ground:
-        """Return what is left beside a plan, with nothing on the devices that hold its blocks."""
-        taken = {share.device: share for share in plan.shares}
-        on_host = sum(share.total_bytes for share in plan.shares if not self.devices[share.device].is_gpu)
-        spaces = {space.device.id: _left(space, taken.get(space.device.id), on_host) for space in self.spaces}
-        left = [spaces[space.device.id] for space in self.usable]
-        return replace(self, spaces=list(spaces.values()), usable=[space for space in left if space.free > 0])
-
-    @cached_property
-    def devices(self) -> dict[str, Device]:
-        """All devices by id."""
-        return {space.device.id: space.device for space in self.spaces}
 
     def engine(self, plan: Plan) -> Engine:
         """Return what the cost model sees of a plan."""
         return engine_of(plan, self.devices, self.links, self.layers)
 
     def rate(self, engines: Sequence[Engine]) -> float:
-        """Return the tokens per second of replicas among which the clients of the demand are spread evenly."""
-        return sum(self.work.rate(engine, clients) for engine, clients in spread(engines, self.demand.clients))
+        """Return the tokens per second of replicas among which the clients are spread evenly, give or take one."""
+        least, more = divmod(self.clients, len(engines))
+        return sum(self.work.rate(engine, least + (index < more)) for index, engine in enumerate(engines))
 
     def alternative(self, strategy: Strategy, plans: Sequence[Plan], reason: str = "") -> Alternative:
-        """Return a layout with its predictions; that of a single plan is for all its sequences in use."""
+        """Return a layout with its predictions; that of a single plan is for all its sequences in use.
+
+        Groups of a split follow each other in ``plans``.
+        """
+        plans = [replace(plan, strategy=strategy) for plan in plans]
         engines = [self.engine(plan) for plan in plans]
         predicted = tuple(
-            replace(
-                plan,
-                strategy=strategy,
-                tokens_per_second=self.work.rate(engine, plan.sequences),
-            )
+            replace(plan, tokens_per_second=self.work.rate(engine, engine.sequences) / plan.groups)
             for plan, engine in zip(plans, engines, strict=True)
         )
-        return Alternative(strategy=strategy, plans=predicted, tokens_per_second=self.rate(engines), reason=reason)
+        rate = self.rate(engines[:: plans[0].groups])
+        return Alternative(strategy=strategy, plans=predicted, tokens_per_second=rate, reason=reason)
 
     def watts(self, plans: Iterable[Plan]) -> float:
         """Return what the devices of a layout draw at work."""
@@ -141,14 +93,52 @@ class Ground:
         return sum(watts_of(self.devices[device]) for device in holders)
 
 
-def spread(engines: Sequence[Engine], clients: int) -> list[tuple[Engine, int]]:
-    """Return how many of ``clients`` use each replica when each has as many, give or take one."""
-    least, more = divmod(clients, len(engines))
-    return [(engine, least + (index < more)) for index, engine in enumerate(engines)]
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """Where blocks may go: to ``usable`` devices, fastest first. ``hosts`` are the CPU devices that may serve GPUs.
+
+    Layer splits are made of ``groups`` equal ones.
+    """
+
+    case: Case
+    usable: Sequence[Space]
+    hosts: Sequence[Space]
+    groups: int = 1
+
+    @property
+    def host(self) -> Space | None:
+        """The CPU device that serves GPUs: the one with most free memory."""
+        return max(self.hosts, key=lambda space: space.free, default=None)
+
+    def without(self, plan: Plan) -> Ground:
+        """Return what is left beside a plan, with nothing on the devices that hold its blocks."""
+        taken = {share.device: share for share in plan.shares}
+        devices = self.case.devices
+        on_host = sum(share.total_bytes for share in plan.shares if not devices[share.device].is_gpu)
+        usable = [_left(space, taken.get(space.device.id), on_host) for space in self.usable]
+        hosts = [_left(space, taken.get(space.device.id), on_host) for space in self.hosts]
+        return replace(self, usable=[space for space in usable if space.free > 0], hosts=hosts)
+
+    def in_groups(self, groups: int) -> Ground:
+        """Return the CPU devices with the part of their memory that each of ``groups`` on the same devices has."""
+        usable = [_part(space, groups) for space in self.usable if not space.device.is_gpu]
+        return replace(self, usable=usable, groups=groups)
+
+
+def speed_beside(space: Space) -> Speed:
+    """Return what a device has left for one more replica, if those that it has are busy."""
+    speed = speed_of(space.device)
+    return speed.times(1 / (1 + space.residents)) if space.residents else speed
+
+
+def _part(space: Space, groups: int) -> Space:
+    return replace(space, free=space.free // groups, pool=None if space.pool is None else space.pool // groups)
 
 
 def _left(space: Space, share: Share | None, on_host: int) -> Space:
     """Return what a plan leaves of a device of which it takes ``share``, and ``on_host`` of all CPU devices."""
+    if share is None and (space.pool is None or not on_host):
+        return space
     free = space.free
     if share is not None:
         free = 0 if share.layers else free - share.total_bytes

@@ -36,8 +36,17 @@ class BySpeed:
         full = filling.within(float("inf"))
         if full is None:
             return [first] * (len(stages) + 1)
+        if self._groups == 1 and not self._are_equal(stages):
+            return full
         even = self._even(filling, full)
         return even if self._seconds(filling, even) <= self._seconds(filling, full) * _EQUAL else full
+
+    def _are_equal(self, stages: Sequence[Space]) -> bool:
+        """Tell whether it is all the same with one batch under way which stage has more layers."""
+        speeds = [self._speeds[space.device.id] for space in stages]
+        slowest, fastest = min(speed.bandwidth for speed in speeds), max(speed.bandwidth for speed in speeds)
+        least, most = min(speed.compute for speed in speeds), max(speed.compute for speed in speeds)
+        return fastest <= _EQUAL * slowest and most <= _EQUAL * least
 
     def _even(self, filling: _Filling, full: list[int]) -> list[int]:
         """Return the split with the shortest longest stage, by bisection."""

@@ -10,9 +10,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from pollama.scheduler.capacity import context_lengths
-from pollama.scheduler.fitting import Space
-from pollama.scheduler.ground import Ground
+from pollama.scheduler.capacity import DEFAULT_BATCH, context_lengths, single
+from pollama.scheduler.costs import Work
+from pollama.scheduler.estimate import footprint
+from pollama.scheduler.fitting import Space, has_room
+from pollama.scheduler.ground import Case, Ground
 from pollama.scheduler.policy import Policy
 from pollama.scheduler.replicas import one_replica, replicas
 from pollama.scheduler.rules import Asked
@@ -23,6 +25,10 @@ from pollama.types.model import Model
 from pollama.types.multigpu import Strategy
 from pollama.types.options import Options
 from pollama.types.plans import Alternative, Plan
+
+_FASTEST: Final = 128
+_LARGEST: Final = 64
+"""Of more devices than these together, only the fastest and the largest of the others are looked at."""
 
 _LAYOUTS: Final[dict[Strategy, Callable[[Ground], Alternative | None]]] = {
     "data": replicas,
@@ -71,7 +77,7 @@ def predicted(task: Task, plan: Plan, spaces: Sequence[Space]) -> Alternative:
     """Return a layout with one plan that has been chosen otherwise, and with several devices enabled its speed."""
     if not task.policy.multi_gpu.enabled:
         return Alternative(strategy="data", plans=(plan,), tokens_per_second=0.0)
-    return _ground(task, plan.context_length, spaces).alternative(plan.strategy, [plan])
+    return _ground(task, plan.context_length, spaces).case.alternative(plan.strategy, [plan])
 
 
 def another(task: Task, like: Plan, spaces: Sequence[Space]) -> Plan | None:
@@ -79,35 +85,50 @@ def another(task: Task, like: Plan, spaces: Sequence[Space]) -> Plan | None:
 
     It has to make the two of them faster together than the one alone.
     """
+    if like.groups > 1:
+        return like if has_room(like, spaces) else None
     ground = _ground(task, like.context_length, spaces)
     plan = one_replica(ground) if like.strategy == "data" else best_split(ground, stage_count(like))
     if plan is None:
         return None
-    engines = [ground.engine(like), ground.engine(plan)]
-    by_speed = ground.asked.algorithm != "memory_only"
-    if by_speed and ground.rate(engines) < ground.rate(engines[:1]):
+    case = ground.case
+    engines = [case.engine(like), case.engine(plan)]
+    if case.asked.algorithm != "memory_only" and case.rate(engines) < case.rate(engines[:1]):
         return None
-    return ground.alternative(like.strategy, [plan]).plans[0]
+    return case.alternative(like.strategy, [plan]).plans[0]
 
 
 def _ground(task: Task, context: int, spaces: Sequence[Space]) -> Ground:
     usable = [space for space in spaces if space.free > 0 and task.may_use(space)]
-    return Ground(
+    flash = task.policy.flash_attention is not False
+    case = Case(
         model=task.model,
         options=task.options,
         context=context,
         policy=task.policy,
         asked=task.asked,
-        spaces=spaces,
-        usable=usable,
         links=task.links,
-        demand=task.asked.demand(len(usable)),
+        work=Work(task.model, task.policy.kv_type, task.asked.demand(len(usable))),
+        need=footprint(task.model, single(context, DEFAULT_BATCH), task.policy.kv_type, flash_attention=flash),
+        devices={space.device.id: space.device for space in spaces},
     )
+    return Ground(case, _considered(case, usable), [space for space in spaces if not space.device.is_gpu])
+
+
+def _considered(case: Case, usable: Sequence[Space]) -> list[Space]:
+    """Return the devices that can matter, fastest first: the fastest ones, and those with most room."""
+    rates = {space.device.id: case.rate_alone(space, case.clients) for space in usable}
+    ranked = sorted(usable, key=lambda space: (-rates[space.device.id], -space.free, space.device.id))
+    if len(ranked) <= _FASTEST + _LARGEST:
+        return ranked
+    large = sorted(ranked[_FASTEST:], key=lambda space: -space.free)[:_LARGEST]
+    kept = {space.device.id for space in (*ranked[:_FASTEST], *large)}
+    return [space for space in ranked if space.device.id in kept]
 
 
 def _weighed(ground: Ground) -> list[Alternative]:
-    found = [layout for strategy in _wanted(ground.asked) if (layout := _LAYOUTS[strategy](ground)) is not None]
-    return sorted(found, key=lambda layout: (_is_experimental(ground, layout), -_worth(ground, layout)))
+    found = [layout for strategy in _wanted(ground.case.asked) if (layout := _LAYOUTS[strategy](ground)) is not None]
+    return sorted(found, key=lambda layout: (_is_experimental(ground.case, layout), -_worth(ground.case, layout)))
 
 
 def _wanted(terms: Asked) -> Sequence[Strategy]:
@@ -116,11 +137,11 @@ def _wanted(terms: Asked) -> Sequence[Strategy]:
     return ("data",) if terms.algorithm == "memory_only" else tuple(_LAYOUTS)
 
 
-def _is_experimental(ground: Ground, layout: Alternative) -> bool:
+def _is_experimental(case: Case, layout: Alternative) -> bool:
     """Tell a tensor split over GPUs, which llama.cpp calls experimental: it is shown, and chosen when asked for."""
-    return ground.asked.strategy == "auto" and layout.strategy == "tensor" and layout.plans[0].gpu_layers > 0
+    return case.asked.strategy == "auto" and layout.strategy == "tensor" and layout.plans[0].gpu_layers > 0
 
 
-def _worth(ground: Ground, layout: Alternative) -> float:
+def _worth(case: Case, layout: Alternative) -> float:
     speed = layout.tokens_per_second
-    return speed / ground.watts(layout.plans) if ground.asked.algorithm == "power_aware" else speed
+    return speed / case.watts(layout.plans) if case.asked.algorithm == "power_aware" else speed

@@ -1,7 +1,8 @@
 """The layout ``data``: replicas, each alone on one device. Pure.
 
-Of so many devices, the fastest at their part of the load are taken; and as many as serve the clients fastest. One that
-is so slow that requests on it cost more than it takes off the others is left out.
+Of so many devices, the fastest at their part of the load are taken; and as many as serve the clients fastest. Requests
+are spread evenly, so a device that is very much slower than the others takes more from them than it gives: it is left
+out.
 """
 
 from __future__ import annotations
@@ -10,51 +11,77 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from pollama.scheduler.fitting import Space, Team
-from pollama.scheduler.ground import Ground
+from pollama.scheduler.ground import Case, Ground
 from pollama.types.plans import Alternative, Plan
 
 _CANDIDATES: Final = 4
 """For each replica, so many devices are looked at more closely."""
+_TOO_SLOW: Final = 0.15
+"""A device that does less than this share of what the fastest one does gets no replica beside it."""
 
 
 def replicas(ground: Ground) -> Alternative | None:
     """Return the best set of replicas, or None where the model fits no single device."""
-    able = [space for space in ground.usable if ground.may_hold(space)]
-    most = min(len(able), ground.asked.replicas or len(able), ground.demand.clients)
-    ranked = _ranked(ground, able, ground.demand.clients)[: _CANDIDATES * most]
-    sets = [_ranked(ground, ranked, -(-ground.demand.clients // count))[:count] for count in range(1, most + 1)]
-    best = max(sets, key=lambda chosen: (_rate(ground, chosen), -len(chosen)), default=[])
-    plans = list(_plans(ground, [*best, *(space for space in ranked if space not in best)], len(best)))
-    return ground.alternative("data", plans, _reason(plans)) if plans else None
+    case = ground.case
+    able = _able(ground)
+    most = min(len(able), case.asked.replicas or len(able), case.clients)
+    chosen = able[:most] if case.asked.algorithm == "memory_only" else _fastest(case, able[: _CANDIDATES * most], most)
+    spare = [space for space in able if space not in chosen] if len(able) <= _CANDIDATES * most else []
+    plans = list(_plans(ground, [*chosen, *spare], len(chosen)))
+    return case.alternative("data", plans, _reason(plans, able)) if plans else None
 
 
 def one_replica(ground: Ground) -> Plan | None:
     """Return a plan for the best single device that the model fits, or None."""
-    able = [space for space in ground.usable if ground.may_hold(space)]
-    return next(_plans(ground, _ranked(ground, able, ground.demand.clients), 1), None)
+    return next(_plans(ground, _able(ground), 1), None)
 
 
-def _alone(ground: Ground, space: Space) -> Plan | None:
-    team = Team((space,), ground.host, ground.layers) if space.device.is_gpu else Team((), space, 0)
-    return ground.fit(team)
+def _able(ground: Ground) -> list[Space]:
+    """Return the devices that all blocks fit on as far as a glance can tell, best first."""
+    blocks = ground.case.blocks_bytes
+    able = [space for space in ground.usable if blocks <= ground.case.room(space)]
+    return sorted(able, key=_by_memory) if ground.case.asked.algorithm == "memory_only" else able
+
+
+def _fastest(case: Case, able: Sequence[Space], most: int) -> list[Space]:
+    """Return the set of up to ``most`` devices with most tokens per second."""
+    sets = [chosen for count in range(1, most + 1) if (chosen := _fastest_set(case, able, count))]
+    return max(sets, key=lambda chosen: (_rate(case, chosen), -len(chosen)), default=[])
+
+
+def _fastest_set(case: Case, able: Sequence[Space], count: int) -> list[Space]:
+    """Return the fastest ``count`` devices of which none is too slow to stand beside the others; [] for none."""
+    part = -(-case.clients // count)
+    rates = {space.device.id: case.rate_alone(space, part) for space in able}
+    order = sorted(able, key=lambda space: -rates[space.device.id])
+    for begin in range(len(order) - count + 1):
+        chosen = order[begin : begin + count]
+        if rates[chosen[-1].device.id] >= _TOO_SLOW * rates[chosen[0].device.id]:
+            return chosen
+    return []
+
+
+def _rate(case: Case, chosen: Sequence[Space]) -> float:
+    least, more = divmod(case.clients, len(chosen))
+    return sum(case.rate_alone(space, least + (index < more)) for index, space in enumerate(chosen))
 
 
 def _plans(ground: Ground, order: Sequence[Space], count: int) -> Iterator[Plan]:
     """Yield plans for the first ``count`` devices that the model really fits, beside each other."""
     for chosen in order:
-        plan = _alone(ground, ground.space(chosen.device.id)) if count else None
+        if count == 0:
+            break
+        space = next((space for space in ground.usable if space.device.id == chosen.device.id), None)
+        plan = None if space is None else _alone(ground, space)
         if plan is not None:
             yield plan
             count -= 1
             ground = ground.without(plan)
 
 
-def _ranked(ground: Ground, able: Sequence[Space], clients: int) -> list[Space]:
-    """Return devices by what they do for so many clients, faster ones first; among equals those with most room."""
-    if ground.asked.algorithm == "memory_only":
-        return sorted(able, key=_by_memory)
-    rates = {space.device.id: ground.work.rate(ground.engine_of(space), clients) for space in able}
-    return sorted(able, key=lambda space: (-rates[space.device.id], -space.free, space.device.id))
+def _alone(ground: Ground, space: Space) -> Plan | None:
+    team = Team((space,), ground.host, ground.case.layers) if space.device.is_gpu else Team((), space, 0)
+    return ground.case.fit(team)
 
 
 def _by_memory(space: Space) -> tuple[bool, bool, int, int]:
@@ -63,9 +90,13 @@ def _by_memory(space: Space) -> tuple[bool, bool, int, int]:
     return cpu, space.device.integrated, space.residents if cpu else 0, -space.free
 
 
-def _rate(ground: Ground, chosen: Sequence[Space]) -> float:
-    return ground.rate([ground.engine_of(space) for space in chosen])
+def _reason(plans: Sequence[Plan], able: Sequence[Space]) -> str:
+    chosen = {share.device for plan in plans for share in plan.shares if share.layers}
+    left = [space.device.id for space in able if space.device.id not in chosen]
+    what = "one device" if len(plans) == 1 else f"{len(plans)} replicas, each on a device of its own"
+    return f"{what}; {left_out(left)}: no faster with more" if left else what
 
 
-def _reason(plans: Sequence[Plan]) -> str:
-    return "one device" if len(plans) == 1 else f"{len(plans)} replicas, each on a device of its own"
+def left_out(devices: Sequence[str]) -> str:
+    """Return which devices are left out, in a few words."""
+    return f"{', '.join(devices)} left out" if len(devices) <= 4 else f"{len(devices)} devices left out"

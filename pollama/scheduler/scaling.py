@@ -55,10 +55,10 @@ def _strength(replica: Replica, cores: Mapping[str, int]) -> int:
 def most_replicas(lead: Replica, policy: Policy, devices: Iterable[Device]) -> int:
     """Return how many replicas like ``lead`` a model may have: as chosen, or as many as there are devices of its sort.
 
-    A layer split or a tensor split that is not part of a hybrid has none beside it.
+    A layer split that is not part of a hybrid has the other groups of it beside it, a tensor split nothing.
     """
     if not policy.multi_gpu.enabled or lead.plan.strategy not in _REPLICATED:
-        return 1
+        return lead.plan.groups
     on_gpu = lead.plan.gpu_layers > 0
     alike = sum(1 for device in devices if device.is_gpu == on_gpu)
     return asked(lead.model, policy, lead.wish).replicas or alike
@@ -67,14 +67,14 @@ def most_replicas(lead: Replica, policy: Policy, devices: Iterable[Device]) -> i
 def wants_another(group: Sequence[Replica], waiting: int, policy: Policy, devices: Iterable[Device]) -> bool:
     """Tell whether a model with the replicas ``group`` shall have one more.
 
-    Requests wait that the replicas under way have no sequences for, or with the strategies ``data`` and ``hybrid`` each
-    is in use and there was a request since the last one was added.
+    Requests wait that the replicas under way have no sequences for, or with the strategies ``data`` and ``hybrid``, and
+    in a split with groups, each is in use and there was a request since the last one was added.
     """
     lead = group[0]
     if len(group) >= most_replicas(lead, policy, devices):
         return False
     under_way = sum(replica.plan.sequences for replica in group if replica.state == "loading")
-    early = asked(lead.model, policy, lead.wish).strategy in _REPLICATED
+    early = lead.plan.groups > 1 or asked(lead.model, policy, lead.wish).strategy in _REPLICATED
     return waiting > under_way or (early and _is_busy(group))
 
 
@@ -84,8 +84,8 @@ def _is_busy(group: Sequence[Replica]) -> bool:
 
 
 def spaces_without(spaces: Sequence[Space], plans: Iterable[Plan]) -> list[Space]:
-    """Return ``spaces`` with nothing free on the devices that hold blocks of ``plans``."""
-    occupied = {device for plan in plans for device in holding_devices(plan)}
+    """Return ``spaces`` with nothing free on the devices that hold blocks of ``plans``, groups of one split apart."""
+    occupied = {device for plan in plans if plan.groups == 1 for device in holding_devices(plan)}
     return [replace(space, free=0) if space.device.id in occupied else space for space in spaces]
 
 

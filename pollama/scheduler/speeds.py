@@ -51,14 +51,14 @@ _INTEGRATED: Final = Speed(bandwidth=6e10, compute=2e12)
 _CORE_WATTS: Final = 10.0
 _GPU_WATTS: Final = 250.0
 
-_LOOPBACK: Final = Border(latency=1e-4, bandwidth=3e9)
+_LOOPBACK: Final = Border(latency=4e-4, bandwidth=3e9)
 _BUS: Final = Border(latency=2e-5, bandwidth=1.2e10)
 _NVLINK: Final = Border(latency=1e-5, bandwidth=5e10)
 _NETWORK: Final = Border(latency=5e-4, bandwidth=1e8)
 
-WORKER_SHARE: Final = 0.8
+WORKER_SHARE: Final = 0.9
 """Of a device's speed, what is left when it works for another process: measured on CPU devices with loopback RPC."""
-JOINED_SHARE: Final = 0.85
+JOINED_SHARE: Final = 0.9
 """Of the cores of several CPU devices together, what one engine on all of them makes of it."""
 TENSOR_SHARE: Final = 0.9
 CORE_SYNC: Final = 2e-5

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from pollama.scheduler.fitting import Space, Team
-from pollama.scheduler.ground import Ground
+from pollama.scheduler.ground import Ground, speed_beside
 from pollama.types.devices import Device
 from pollama.types.plans import Alternative, Plan
 
@@ -30,32 +30,34 @@ _UNSUPPORTED: Final = frozenset(
 def tensor(ground: Ground) -> Alternative | None:
     """Return the best tensor split over two devices or more, or None."""
     plans = [plan for pool in _pools(ground) for plan in _plans(ground, pool)]
-    best = max(plans, key=lambda plan: ground.rate([ground.engine(plan)]), default=None)
+    best = max(plans, key=lambda plan: ground.case.rate([ground.case.engine(plan)]), default=None)
     if best is None:
         return None
     count = sum(1 for share in best.shares if share.layers)
     cores = best.gpu_layers == 0
-    return ground.alternative(
+    return ground.case.alternative(
         "tensor", [best], f"one engine on the cores of {count} devices" if cores else f"each layer on {count} devices"
     )
 
 
 def _pools(ground: Ground) -> Iterator[list[Space]]:
-    spec = ground.model.stored.spec
-    splits = spec is not None and spec.architecture not in _UNSUPPORTED and ground.policy.flash_attention is not False
+    spec = ground.case.model.stored.spec
+    splits = (
+        spec is not None and spec.architecture not in _UNSUPPORTED and ground.case.policy.flash_attention is not False
+    )
     for kind in dict.fromkeys(space.device.kind for space in ground.usable):
         if kind == "cpu" or splits:
             yield [space for space in ground.usable if space.device.kind == kind and _may_join(ground, space.device)]
 
 
 def _may_join(ground: Ground, device: Device) -> bool:
-    return device.is_gpu or device.limit_bytes is None or ground.asked.strategy == "tensor"
+    return device.is_gpu or device.limit_bytes is None or ground.case.asked.strategy == "tensor"
 
 
 def _plans(ground: Ground, pool: Sequence[Space]) -> Iterator[Plan]:
     """Yield tensor splits over the fastest devices of a pool, with ever more of them."""
-    ranked = ground.ranked(pool)[:_MOST_DEVICES]
-    size = ground.asked.tensor_size if ground.asked.tensor_size > 1 else 0
+    ranked = pool[:_MOST_DEVICES]
+    size = ground.case.asked.tensor_size if ground.case.asked.tensor_size > 1 else 0
     for count in (size,) if size else range(2, len(ranked) + 1):
         chosen = tuple(ranked[:count])
         if len(chosen) == count:
@@ -66,9 +68,9 @@ def _plans(ground: Ground, pool: Sequence[Space]) -> Iterator[Plan]:
 
 def _plan(ground: Ground, chosen: tuple[Space, ...]) -> Plan | None:
     host = ground.host if chosen[0].device.is_gpu else None
-    blocks = ground.layers
+    blocks = ground.case.layers
     for parts in _parts(ground, chosen):
-        plan = ground.fit(Team(chosen, host, blocks, parts=parts))
+        plan = ground.case.fit(Team(chosen, host, blocks, parts=parts))
         if plan is not None:
             return plan
     return None
@@ -77,8 +79,8 @@ def _plan(ground: Ground, chosen: tuple[Space, ...]) -> Plan | None:
 def _parts(ground: Ground, chosen: Sequence[Space]) -> Iterator[tuple[float, ...]]:
     """Yield how large each device's part of a layer may be: by speed on GPUs, and by memory."""
     if chosen[0].device.is_gpu:
-        yield _shares_of([ground.speed(space).bandwidth for space in chosen])
-    yield _shares_of([max(1, ground.room(space)) for space in chosen])
+        yield _shares_of([speed_beside(space).bandwidth for space in chosen])
+    yield _shares_of([max(1, ground.case.room(space)) for space in chosen])
 
 
 def _shares_of(values: Sequence[float]) -> tuple[float, ...]:

@@ -40,7 +40,8 @@ class Plan:
     ``split`` ``none``: one device, or one GPU and the first blocks on the CPU; ``layer``: a stage per share that has
     layers, several CPU devices being a stage each (``gpu_layers`` 0); ``tensor``: all devices work on every layer,
     which for CPU devices is one engine on the cores of all of them. A CPU share behind those of GPUs has the embedding
-    and the first blocks that are not on GPUs, if any. ``strategy`` says what the replica is part of.
+    and the first blocks that are not on GPUs, if any. ``strategy`` says what the replica is part of;
+    ``groups`` is how many equal replicas of a layer split share its devices, so that no stage waits for the others.
 
     ``context_length`` is tokens per sequence, ``cells`` the KV cells in all: with ``shared_cells`` all sequences draw
     from them, otherwise each owns ``context_length``. ``tokens_per_second`` is the prediction (0 = none).
@@ -56,6 +57,7 @@ class Plan:
     gpu_layers: int = -1
     split: SplitMode = "none"
     strategy: Strategy = "data"
+    groups: int = 1
     threads: int = 0
     tokens_per_second: float = 0.0
     reason: str = ""
