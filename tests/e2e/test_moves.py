@@ -25,7 +25,8 @@ def settings(tmp_path: Path) -> Path:
     """The settings of a server with two CPU devices."""
     file = tmp_path / ".pollama" / "config.yaml"
     file.parent.mkdir()
-    file.write_text(DEVICES + "multi_gpu: {enabled: true, data_parallel: {replicas: 1}}  # one is enough\n")
+    given = "enabled: true, monitoring: {performance_profiling: false}, data_parallel: {replicas: 1}"
+    file.write_text(f"{DEVICES}multi_gpu: {{{given}}}  # one is enough\n")
     return file
 
 

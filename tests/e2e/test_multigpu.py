@@ -34,6 +34,7 @@ devices:
 multi_gpu:
   enabled: true
   strategy: data
+  monitoring: {{performance_profiling: false}}
 """)
     with running_server(tmp_path, OLLAMA_NUM_PARALLEL="1") as running:
         create_from_file(running, "probe", MODELS / "probe.gguf")
