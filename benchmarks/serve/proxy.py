@@ -44,7 +44,7 @@ class LeastConnections:
 
 async def serve(port: int, servers: Sequence[str]) -> None:
     """Run the proxy on the loopback interface until the process is ended."""
-    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0, force_close=True)) as session:
         app = web.Application()
         app.router.add_get("/health", _health)
         app.router.add_post("/{path:.*}", LeastConnections(session, servers).forward)
