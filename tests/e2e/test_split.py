@@ -1,0 +1,132 @@
+"""Two devices of one core each, and models split over both: too large for one, or because it is wanted.
+
+POLLAMA_KILLS says how often a worker is killed (default 2).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import ollama
+import psutil
+import pytest
+
+from tests.e2e.conftest import MODELS, create_from_file
+from tests.e2e.server import Server, running_server
+from tests.e2e.test_multigpu import COUNTED, ENDLESS, ENDLESS_OPTIONS, counted
+from tools.random_model import Spec, write_random_model
+
+CORES = sorted(os.sched_getaffinity(0))[:2]
+SEQUENCES = 16
+KILLS = int(os.environ.get("POLLAMA_KILLS", "2"))
+
+pytestmark = pytest.mark.skipif(len(CORES) < 2, reason="needs two cores")
+
+
+def configure(folder: Path, memory: str) -> None:
+    """Write the settings of a server whose two devices have so much memory each."""
+    settings = folder / ".pollama" / "config.yaml"
+    settings.parent.mkdir(parents=True)
+    settings.write_text(f"""
+devices:
+  cpu: [{{cores: "{CORES[0]}", memory: "{memory}"}}, {{cores: "{CORES[1]}", memory: "{memory}"}}]
+multi_gpu:
+  enabled: true
+models:
+  probe: {{strategy: pipeline}}
+""")
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Server]:
+    """A server with the probe model."""
+    configure(tmp_path, "1GiB")
+    with running_server(tmp_path, OLLAMA_NUM_PARALLEL=str(SEQUENCES)) as running:
+        create_from_file(running, "probe", MODELS / "probe.gguf")
+        yield running
+
+
+def layout(server: Server) -> list[list[str]]:
+    """Return on which devices the replicas of the only model are."""
+    (model,) = server.json("GET", "/api/multigpu/models")["models"]
+    return [[share["device"] for share in replica["plan"]["shares"]] for replica in model["replicas"]]
+
+
+async def texts(server: Server, strategy: str) -> list[str]:
+    """Return greedy answers to several clients at once, by a layout of that strategy."""
+    bodies = (
+        {
+            "model": "probe",
+            "prompt": f"please count {number}",
+            "raw": True,
+            "stream": False,
+            "options": {"temperature": 0, "num_predict": 24},
+            "multi_gpu": {"strategy": strategy},
+        }
+        for number in range(SEQUENCES)
+    )
+    requests = (asyncio.to_thread(server.json, "POST", "/api/generate", body) for body in bodies)
+    return [answer["response"] for answer in await asyncio.gather(*requests)]
+
+
+async def test_replicas_and_a_split_say_the_same(server: Server) -> None:
+    expected = await texts(server, "data")
+    assert all(len(devices) == 1 for devices in await asyncio.to_thread(layout, server))
+    assert await texts(server, "pipeline") == expected
+    assert len(set(expected)) > 1
+    assert sorted((await asyncio.to_thread(layout, server))[-1]) == [f"cpu:{core}" for core in CORES]
+
+
+def test_a_model_too_large_for_one_device_is_split(tmp_path: Path) -> None:
+    weights = tmp_path / "large.gguf"
+    write_random_model(weights, Spec(layers=8, width=512, heads=8, ffn=4096, quant="q8_0"))
+    configure(tmp_path, "72MiB")
+    with running_server(tmp_path) as server:
+        create_from_file(server, "large", weights)
+        body = {"model": "large", "prompt": "a text", "raw": True, "stream": False, "options": {"num_predict": 8}}
+        assert server.json("POST", "/api/generate", body)["eval_count"] == 8
+        assert [sorted(devices) for devices in layout(server)] == [[f"cpu:{core}" for core in CORES]]
+
+
+def processes(server: Server, module: str) -> list[psutil.Process]:
+    """Return the living children of a server that run ``module``."""
+    children = psutil.Process(server.process.pid).children(recursive=True)
+    return [child for child in children if module in child.cmdline()]
+
+
+async def refused(client: ollama.AsyncClient, started: asyncio.Event) -> str:
+    """Stream until the end of the runner; return what the client is told."""
+
+    async def stream() -> None:
+        async for _ in await client.generate(**ENDLESS, options=ENDLESS_OPTIONS):  # type: ignore[call-overload]
+            started.set()
+
+    with pytest.raises(ollama.ResponseError) as caught:
+        await stream()
+    return str(caught.value)
+
+
+@pytest.mark.timeout(60 + 20 * KILLS)
+@pytest.mark.parametrize("victim", ["pollama.runners.rpc", "pollama.runners.llamacpp"])
+async def test_requests_of_a_killed_split_fail_and_the_next_one_is_served(server: Server, victim: str) -> None:
+    async with ollama.AsyncClient(server.url) as client:
+        for _ in range(KILLS):
+            assert await counted(server) == COUNTED
+            (worker,), (runner,) = (
+                processes(server, module) for module in ("pollama.runners.rpc", "pollama.runners.llamacpp")
+            )
+            started = [asyncio.Event() for _ in range(3)]
+            streams = [asyncio.create_task(refused(client, event)) for event in started]
+            await asyncio.gather(*(event.wait() for event in started))
+            {"pollama.runners.rpc": worker, "pollama.runners.llamacpp": runner}[victim].send_signal(signal.SIGKILL)
+            for error in await asyncio.gather(*streams):
+                assert "model runner has unexpectedly stopped" in error
+                assert ("the worker of device cpu:" in error) == (victim == "pollama.runners.rpc")
+            await asyncio.to_thread(psutil.wait_procs, [worker, runner])
+        assert await counted(server) == COUNTED
+        for module in ("pollama.runners.rpc", "pollama.runners.llamacpp"):
+            assert len(processes(server, module)) == 1
