@@ -19,13 +19,13 @@ from aiohttp import web
 from pollama import OLLAMA_VERSION, __version__, logs
 from pollama.api.app import create_app, create_runner
 from pollama.api.services import Services
+from pollama.background import Background
 from pollama.clock import SystemClock
 from pollama.config import Config
 from pollama.config.live import LiveConfig
-from pollama.discover.benchmark import Benchmark, measure_when_idle
 from pollama.discover.devices import DeviceReader
 from pollama.discover.speeds import SpeedBook
-from pollama.discover.topology import Links, Topology
+from pollama.discover.topology import Topology
 from pollama.errors import ListenError
 from pollama.inference import Inference
 from pollama.models.bundled import Bundled
@@ -93,41 +93,26 @@ async def application(config: Config, listener: socket.socket) -> AsyncIterator[
     devices = DeviceReader(config, speeds=speeds, clock=clock)
     scheduler = ModelScheduler(policy(config), launcher, devices.read, clock)
     await scheduler.start()
-    measuring = asyncio.create_task(_measure(config, speeds, devices, links, scheduler), name="measuring")
     try:
-        inference = Inference(library, scheduler, clock, cloud_disabled=config.cloud_disabled)
-        yield create_app(
-            Services(
-                inference=inference,
-                library=library,
-                scheduler=scheduler,
-                listen_host=listener.getsockname()[0],
-                version=OLLAMA_VERSION,
-                origins=config.allowed_origins,
-                cloud_disabled=config.cloud_disabled,
-                cloud_source=config.cloud_disabled_source,
-                steering=scheduler,
-                settings=LiveConfig(config, lambda changed: scheduler.reconfigure(changed.several_devices())),
-                links=links,
-                telemetry=devices.telemetry,
+        async with Background(config, devices, speeds, scheduler).running(links):
+            yield create_app(
+                Services(
+                    inference=Inference(library, scheduler, clock, cloud_disabled=config.cloud_disabled),
+                    library=library,
+                    scheduler=scheduler,
+                    listen_host=listener.getsockname()[0],
+                    version=OLLAMA_VERSION,
+                    origins=config.allowed_origins,
+                    cloud_disabled=config.cloud_disabled,
+                    cloud_source=config.cloud_disabled_source,
+                    steering=scheduler,
+                    settings=LiveConfig(config, lambda changed: scheduler.reconfigure(changed.several_devices())),
+                    links=links,
+                    telemetry=devices.telemetry,
+                )
             )
-        )
     finally:
-        measuring.cancel()
-        await asyncio.wait((measuring,))
         await scheduler.close()
-
-
-async def _measure(
-    config: Config, speeds: SpeedBook, devices: DeviceReader, links: Links, scheduler: ModelScheduler
-) -> None:
-    """Measure the devices between requests, where several of them are used and the settings do not forbid it."""
-
-    def idle() -> bool:
-        return not scheduler.waiting and not any(resident.in_use for resident in scheduler.residents())
-
-    if config.multi_gpu and config.performance_profiling:
-        await measure_when_idle(Benchmark(speeds, config.environ), devices.read, links, idle)
 
 
 def registry_access(config: Config) -> RegistryAccess:

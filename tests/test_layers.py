@@ -14,7 +14,7 @@ ROOT = Path(__file__).parent.parent / "pollama"
 PURE = {"types", "errors", "clock", "logs"}
 LEAVES = PURE | {"config"}
 SIBLINGS = {"models", "prompts", "scheduler", "runners", "discover", "cluster"}
-COMPOSITION = {"server", "cli", "__main__"}
+COMPOSITION = {"server", "background", "cli", "__main__"}
 
 ALLOWED: dict[str, set[str]] = {
     **dict.fromkeys(PURE, PURE),

@@ -139,6 +139,7 @@ class Core:
                 self._expire(model)
             case events.DevicesChanged(devices):
                 self._memory.read(devices, self.replicas)
+                self._leave_lost_devices()
                 self._surveying = False
                 self._trust_books()
             case events.Measured(busy):
@@ -170,6 +171,12 @@ class Core:
                 self._move(self._replicas[number], plan, reason)
             case _:
                 assert_never(event)
+
+    def _leave_lost_devices(self) -> None:
+        """Send nobody to a replica whose device is gone; what is in flight there fails or ends by itself."""
+        present = {device.id for device in self._memory.devices}
+        for replica in self.replicas:
+            replica.draining |= not present.issuperset(holding_devices(replica.plan))
 
     def _leave(self, ticket: int) -> None:
         self._queue.drop(ticket)
@@ -270,7 +277,7 @@ class Core:
         if isinstance(ideal, Refusal):  # 6
             self._refuse(ticket, PlacementError(ideal.reason))
             return
-        rivals = [replica for replica in self.replicas if replica.key == ticket.key and replica.state != "unloading"]
+        rivals = [replica for replica in self.replicas if replica.key == ticket.key and replica.stays]
         plan = None if rivals else self._plan_beside(ticket, ideal, self.replicas)
         room = None if plan else self._room_without_others(ticket, ideal, rivals)
         self._round.crowded |= plan is None
@@ -364,7 +371,7 @@ class Core:
     def _group(self, replica: Replica) -> list[Replica]:
         """Return the replicas of the same load that stay, this one included as long as it is there."""
         alike = (other for other in self.replicas if other.target == replica.target)
-        return [other for other in alike if other.state != "unloading" and not other.draining]
+        return [other for other in alike if other.stays]
 
     def _relieve(self) -> None:
         """Move a replica away from a device that has been too busy for too long."""
@@ -462,7 +469,7 @@ class Core:
             if replica.is_idle and replica.expires_at is None:
                 set_deadline(replica, self._now, self._spare_time(replica))
             if replica.is_idle and replica.draining:
-                self._unload(replica, "another one has taken its place")
+                self._unload(replica, "another one has taken its place, or its device is gone")
             elif has_expired(replica, self._now):
                 self._let_go(replica)
             elif replica.state == "loading" and not self._is_wanted(replica):

@@ -193,6 +193,16 @@ class ModelScheduler:
         """Return the moves under way and the last ones that ended, newest first."""
         return self._core.moves
 
+    @property
+    def settings(self) -> MultiGpu:
+        """The settings for several devices that count now."""
+        return self._policy.multi_gpu
+
+    def devices_changed(self, devices: Sequence[Device]) -> None:
+        """Take in a reading that says something new: a device came or went, or its memory was taken."""
+        self._reading = devices
+        self._feed(events.DevicesChanged(devices))
+
     def measured(self, busy: Mapping[str, float]) -> None:
         """Take in the busy share of each device, 0 to 1."""
         self._feed(events.Measured(busy))

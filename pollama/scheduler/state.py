@@ -106,6 +106,11 @@ class Replica:
         return self.state == "ready" and not self.leases
 
     @property
+    def stays(self) -> bool:
+        """Here, or about to be, and not on its way out."""
+        return self.state != "unloading" and not self.draining
+
+    @property
     def serves_on(self) -> bool:
         """Ready, and here to stay."""
         return self.state == "ready" and not self.draining

@@ -101,6 +101,27 @@ class TestMoving:
         assert world.unloads == [1]
 
 
+class TestLostDevice:
+    def test_nobody_is_sent_to_a_device_that_is_gone(self) -> None:
+        world = World(SEVERAL, CORES)
+        busy, _ = world.serve(wish(A))
+        world.devices = CORES[1:]
+        world.send(events.DevicesChanged(world.devices))
+        waiting = world.want(wish(A))
+        assert devices_of(world) == ["core0", "core1"]
+        world.loaded(2)
+        assert world.granted[waiting] == 2
+        world.leave(busy)
+        assert world.unloads == [1]
+
+    def test_an_idle_replica_on_it_leaves_at_once(self) -> None:
+        world = World(SEVERAL, CORES)
+        ticket, _ = world.serve(wish(A))
+        world.leave(ticket)
+        world.send(events.DevicesChanged(CORES[1:]))
+        assert world.unloads == [1]
+
+
 class TestBusyDevice:
     def busy(self, world: World, seconds: float, **shares: float) -> None:
         """Measure the same shares every ten seconds."""
