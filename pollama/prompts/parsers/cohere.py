@@ -16,6 +16,7 @@ from pollama.prompts.parsers.arguments import as_arguments, load_json
 from pollama.prompts.parsers.base import Output, ParserContext, ParserFamily
 from pollama.prompts.parsers.partial import overlap
 from pollama.prompts.parsers.scan import BalanceScanner
+from pollama.prompts.parsers.states import StateParser
 from pollama.prompts.parsers.withhold import first_tag, settled
 from pollama.prompts.spaces import GO_SPACES
 from pollama.types.generation import CallFormat
@@ -38,30 +39,21 @@ class _State(Enum):
     ACTION = auto()
 
 
-class CohereParser:
+class CohereParser(StateParser[_State]):
     """Reads one answer."""
 
     def __init__(self, context: ParserContext) -> None:
         thinks = context.think is not False and not context.continues_content
-        self._state = _State.THINKING if thinks else _State.TEXT if context.continues_content else _State.BETWEEN
-        self._buffer = ""
-        self._calls = 0
-
-    def feed(self, text: str, *, done: bool = False) -> Output:
-        """Take the next part; calls that are open at the end are read as they stand."""
-        self._buffer += text
-        output = Output()
-        steps = {
-            _State.THINKING: self._think,
-            _State.BETWEEN: self._between,
-            _State.TEXT: self._text,
-            _State.ACTION: self._action,
-        }
-        while steps[self._state](output):
-            pass
-        if done:
-            self._release(output)
-        return output
+        state = _State.THINKING if thinks else _State.TEXT if context.continues_content else _State.BETWEEN
+        super().__init__(
+            state,
+            {
+                _State.THINKING: self._think,
+                _State.BETWEEN: self._between,
+                _State.TEXT: self._text,
+                _State.ACTION: self._action,
+            },
+        )
 
     def _think(self, output: Output) -> bool:
         thought, found, behind = self._buffer.partition(_THINKING_END)
@@ -103,18 +95,15 @@ class CohereParser:
         self._state = _State.BETWEEN
         return True
 
-    def _release(self, output: Output) -> None:
+    def _release(self, rest: str, output: Output) -> None:
         if self._state is _State.ACTION:
-            self._add_calls(self._buffer, output)
+            self._add_calls(rest, output)
         elif self._state is _State.TEXT:
-            output.content += self._buffer
-        self._buffer = ""
+            output.content += rest
 
     def _add_calls(self, text: str, output: Output) -> None:
         for call in _read_calls(text):
-            call.index = self._calls
-            self._calls += 1
-            output.tool_calls.append(call)
+            self._add(call, output)
 
 
 def _read_calls(text: str) -> list[ToolCall]:

@@ -19,6 +19,7 @@ from pollama.prompts.parsers.base import Output, OutputParser, ParserContext, Pa
 from pollama.prompts.parsers.generic import Stages
 from pollama.prompts.parsers.leading_thought import CLOSING, OPENING, LeadingThought
 from pollama.prompts.parsers.partial import overlap
+from pollama.prompts.parsers.states import StateParser
 from pollama.prompts.parsers.withhold import first_tag
 from pollama.prompts.spaces import GO_SPACES, trim
 from pollama.types.generation import CallFormat
@@ -43,30 +44,19 @@ class _State(Enum):
     RESULT = auto()
 
 
-class _Calls:
-    """Reads an answer behind its thought."""
+class _Calls(StateParser[_State]):
+    """Reads an answer behind its thought. Calls and results that are not complete at its end are lost."""
 
     def __init__(
         self, read_call: Callable[[str], ToolCall], result_tags: tuple[str, str], *, shows_results: bool
     ) -> None:
+        super().__init__(
+            _State.CONTENT,
+            {_State.CONTENT: self._content, _State.CALLS: self._take_call, _State.RESULT: self._skip_result},
+        )
         self._read_call = read_call
         self._result, self._result_end = result_tags
         self._shows_results = shows_results
-        self._state = _State.CONTENT
-        self._buffer = ""
-        self._count = 0
-
-    def feed(self, text: str, *, done: bool = False) -> Output:
-        """Take the next part. Calls and results that are not complete at the end are lost."""
-        self._buffer += text
-        output = Output()
-        steps = {_State.CONTENT: self._content, _State.CALLS: self._calls, _State.RESULT: self._skip_result}
-        while steps[self._state](output):
-            pass
-        if done and self._state is _State.CONTENT:
-            output.content += self._buffer
-            self._buffer = ""
-        return output
 
     def _content(self, output: Output) -> bool:
         position, tag = first_tag(self._buffer, _CALLS, self._result)
@@ -82,7 +72,7 @@ class _Calls:
         self._state = _State.CALLS if tag == _CALLS else _State.RESULT
         return True
 
-    def _calls(self, output: Output) -> bool:
+    def _take_call(self, output: Output) -> bool:
         position, tag = first_tag(self._buffer, _CALL_END, _CALLS_END)
         if not tag:
             return False
@@ -100,9 +90,7 @@ class _Calls:
             call = self._read_call(body)
         except ValueError:
             return
-        call.index = self._count
-        self._count += 1
-        output.tool_calls.append(call)
+        self._add(call, output)
 
     def _skip_result(self, output: Output) -> bool:
         result, found, behind = self._buffer.partition(self._result_end)
@@ -113,6 +101,10 @@ class _Calls:
         self._buffer = behind if self._shows_results else behind.lstrip(GO_SPACES)
         self._state = _State.CONTENT
         return True
+
+    def _release(self, rest: str, output: Output) -> None:
+        if self._state is _State.CONTENT:
+            output.content += rest
 
 
 def _read_deepseek(body: str) -> ToolCall:

@@ -15,6 +15,7 @@ from typing import Final
 from pollama.prompts.parsers.base import Output, ParserContext, ParserFamily
 from pollama.prompts.parsers.gemma_call import parse_gemma_call
 from pollama.prompts.parsers.partial import overlap
+from pollama.prompts.parsers.states import StateParser
 from pollama.prompts.parsers.withhold import first_tag, settled
 from pollama.prompts.spaces import GO_SPACES
 from pollama.types.generation import CallFormat
@@ -36,7 +37,7 @@ class _State(Enum):
     AFTER_CALL = auto()
 
 
-class Gemma4Parser:
+class Gemma4Parser(StateParser[_State]):
     """Reads one answer. Without ``thinks`` thoughts are dropped."""
 
     def __init__(self, context: ParserContext, *, thinks: bool) -> None:
@@ -44,26 +45,16 @@ class Gemma4Parser:
         self._thinks = thinks and bool(context.think)
         last = context.last_message
         goes_on = self._thinks and last is not None and last.role == "tool"
-        self._state = _State.CHANNEL_NAME if goes_on else _State.CONTENT
-        self._buffer = ""
-        self._calls = 0
-
-    def feed(self, text: str, *, done: bool = False) -> Output:
-        """Take the next part; a call that is open at the end is read as it stands."""
-        self._buffer += text
-        output = Output()
-        steps = {
-            _State.CONTENT: self._content,
-            _State.CHANNEL_NAME: self._skip_name,
-            _State.THINKING: self._think,
-            _State.CALL: self._call,
-            _State.AFTER_CALL: self._skip_noise,
-        }
-        while steps[self._state](output):
-            pass
-        if done:
-            self._release(output)
-        return output
+        super().__init__(
+            _State.CHANNEL_NAME if goes_on else _State.CONTENT,
+            {
+                _State.CONTENT: self._content,
+                _State.CHANNEL_NAME: self._skip_name,
+                _State.THINKING: self._think,
+                _State.CALL: self._call,
+                _State.AFTER_CALL: self._skip_noise,
+            },
+        )
 
     def _content(self, output: Output) -> bool:
         position, tag = first_tag(self._buffer, _CHANNEL, _CALL)
@@ -109,9 +100,7 @@ class Gemma4Parser:
             call = parse_gemma_call(text, self._tools)
         except ValueError:
             return
-        call.index = self._calls
-        self._calls += 1
-        output.tool_calls.append(call)
+        self._add(call, output)
 
     def _skip_noise(self, _output: Output) -> bool:
         self._buffer = self._buffer.lstrip(GO_SPACES)
@@ -124,12 +113,11 @@ class Gemma4Parser:
         self._state = _State.CONTENT
         return True
 
-    def _release(self, output: Output) -> None:
+    def _release(self, rest: str, output: Output) -> None:
         if self._state is _State.CONTENT:
-            output.content += self._buffer
+            output.content += rest
         elif self._state is _State.CALL:
-            self._add_call(self._buffer, output)
-        self._buffer = ""
+            self._add_call(rest, output)
 
 
 _PRESERVED: Final = (_CHANNEL, _CHANNEL_END, _CALL, _CALL_END, _RESULT, '<|"|>')

@@ -15,6 +15,7 @@ from typing import Final
 from pollama.prompts.parsers.atem import CALLS, CALLS_END, parse_atem_call
 from pollama.prompts.parsers.base import Output, ParserContext, ParserError, ParserFamily
 from pollama.prompts.parsers.partial import overlap
+from pollama.prompts.parsers.states import StateParser
 from pollama.prompts.parsers.withhold import first_tag
 from pollama.prompts.spaces import GO_SPACES, trim
 from pollama.types.goquote import go_quote
@@ -35,33 +36,23 @@ class _State(Enum):
     CALL = auto()
 
 
-class GlimmerParser:
+class GlimmerParser(StateParser[_State]):
     """Reads one answer."""
 
     def __init__(self, context: ParserContext) -> None:
+        super().__init__(
+            _State.HEADER,
+            {
+                _State.HEADER: self._header,
+                _State.BODY_START: self._body_start,
+                _State.BODY: self._body,
+                _State.CALL: self._call,
+            },
+        )
         self._tools = context.tools
         self._names = frozenset(tool.name for tool in context.tools)
         self._thinks = context.think is not False
-        self._state = _State.HEADER
         self._recipient = ""
-        self._buffer = ""
-        self._calls = 0
-
-    def feed(self, text: str, *, done: bool = False) -> Output:
-        """Take the next part. Raises ParserError for a call that cannot be read."""
-        self._buffer += text
-        output = Output()
-        steps = {
-            _State.HEADER: self._header,
-            _State.BODY_START: self._body_start,
-            _State.BODY: self._body,
-            _State.CALL: self._call,
-        }
-        while steps[self._state](output):
-            pass
-        if done and self._buffer:
-            self._release(output)
-        return output
 
     def _header(self, _output: Output) -> bool:
         header, found, behind = self._buffer.partition(_MESSAGE)
@@ -166,18 +157,15 @@ class GlimmerParser:
             raise ParserError(f"Glimmer {names}", output)
         if call.name not in self._names:
             raise ValueError("the tool is not declared")
-        call.index = self._calls
-        self._calls += 1
-        output.tool_calls.append(call)
+        self._add(call, output)
 
-    def _release(self, output: Output) -> None:
-        text, self._buffer = self._buffer, ""
+    def _release(self, rest: str, output: Output) -> None:
         if self._state is _State.CALL:
-            self._add_expected_call(text, output)
+            self._add_expected_call(rest, output)
         elif self._state is _State.HEADER:
-            output.content += text
+            output.content += rest
         else:
-            self._show(text, output)
+            self._show(rest, output)
 
 
 FAMILY: Final = ParserFamily(make=GlimmerParser, tools=True, thinking=True, preserved=(_START, _MESSAGE, *_ENDS))

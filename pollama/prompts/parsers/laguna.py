@@ -18,10 +18,10 @@ from pollama.prompts.parsers.base import Output, ParserContext, ParserError, Par
 from pollama.prompts.parsers.laguna_call import has_arguments, parse_laguna_call, parse_laguna_json
 from pollama.prompts.parsers.partial import overlap
 from pollama.prompts.parsers.scan import BalanceScanner
+from pollama.prompts.parsers.states import StateParser
 from pollama.prompts.parsers.withhold import first_tag
 from pollama.prompts.spaces import GO_SPACES
 from pollama.types.generation import CallFormat
-from pollama.types.messages import ToolCall
 
 _THINK: Final = "<think>"
 _THINK_END: Final = "</think>"
@@ -43,7 +43,7 @@ class _State(Enum):
     JSON = auto()
 
 
-class LagunaParser:
+class LagunaParser(StateParser[_State]):
     """Reads one answer. With ``goes_on`` the continuation of an answer begins with content, not with a thought."""
 
     def __init__(self, context: ParserContext, *, goes_on: bool) -> None:
@@ -51,33 +51,27 @@ class LagunaParser:
         self._thinks = bool(context.think)
         last = context.last_message
         is_continued = goes_on and last is not None and last.role == "assistant"
-        self._state = _State.THINK_TAG if self._thinks and not is_continued else _State.CONTENT
+        state = _State.THINK_TAG if self._thinks and not is_continued else _State.CONTENT
+        super().__init__(
+            state,
+            {
+                _State.CONTENT: self._content,
+                _State.THINK_TAG: self._skip_think_tag,
+                _State.THINKING: self._think,
+                _State.CALL: self._call,
+                _State.USER: self._user,
+                _State.JSON: self._json,
+            },
+        )
         self._objects = BalanceScanner("{", "}")
         self._began = False
         self._showed = False
-        self._buffer = ""
-        self._calls = 0
 
     def feed(self, text: str, *, done: bool = False) -> Output:
-        """Take the next part. Raises ParserError for a call that cannot be read."""
-        self._buffer += text
-        if not self._began:
-            self._buffer = self._buffer.lstrip(GO_SPACES)
-            self._began = bool(self._buffer)
-        output = Output()
-        steps = {
-            _State.CONTENT: self._content,
-            _State.THINK_TAG: self._skip_think_tag,
-            _State.THINKING: self._think,
-            _State.CALL: self._call,
-            _State.USER: self._user,
-            _State.JSON: self._json,
-        }
-        while steps[self._state](output):
-            pass
-        if done:
-            self._release(output)
-        return output
+        """Take the next part, without the white space that an answer begins with. Raises as other parsers."""
+        text = text if self._began else text.lstrip(GO_SPACES)
+        self._began = self._began or bool(text)
+        return super().feed(text, done=done)
 
     def _content(self, output: Output) -> bool:
         position, tag = first_tag(self._buffer, *_TAGS)
@@ -183,7 +177,7 @@ class LagunaParser:
         text, self._buffer = self._buffer[: span[1]], self._buffer[span[1] :]
         self._state = _State.CONTENT
         try:
-            self._append(parse_laguna_json(text), output)
+            self._add(parse_laguna_json(text), output)
         except ValueError:
             self._show(text, output)
         else:
@@ -192,24 +186,18 @@ class LagunaParser:
 
     def _add_call(self, text: str, output: Output) -> None:
         try:
-            self._append(parse_laguna_call(text, self._tools), output)
+            self._add(parse_laguna_call(text, self._tools), output)
         except ValueError as error:
             raise ParserError(str(error)) from None
 
-    def _append(self, call: ToolCall, output: Output) -> None:
-        call.index = self._calls
-        self._calls += 1
-        output.tool_calls.append(call)
-
-    def _release(self, output: Output) -> None:
-        text, self._buffer = self._buffer, ""
+    def _release(self, rest: str, output: Output) -> None:
         if self._state is _State.CALL:
-            if text.strip(GO_SPACES):
-                self._add_call(text, output)
+            if rest.strip(GO_SPACES):
+                self._add_call(rest, output)
         elif self._state in (_State.THINK_TAG, _State.THINKING):
-            self._show_thought(text.rstrip(GO_SPACES), output)
+            self._show_thought(rest.rstrip(GO_SPACES), output)
         else:
-            output.content += text.rstrip(GO_SPACES)
+            output.content += rest.rstrip(GO_SPACES)
 
 
 _PRESERVED: Final = (

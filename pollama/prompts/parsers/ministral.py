@@ -11,6 +11,7 @@ from typing import Final
 
 from pollama.prompts.parsers.arguments import parse_arguments
 from pollama.prompts.parsers.base import Output, ParserContext, ParserError, ParserFamily
+from pollama.prompts.parsers.states import StateParser
 from pollama.prompts.parsers.withhold import first_tag, settled
 from pollama.prompts.spaces import GO_SPACES
 from pollama.types.generation import CallFormat
@@ -30,30 +31,22 @@ class _State(Enum):
     ARGUMENTS = auto()
 
 
-class MinistralParser:
+class MinistralParser(StateParser[_State]):
     """Reads one answer."""
 
     def __init__(self, context: ParserContext) -> None:
+        super().__init__(
+            _State.CONTENT,
+            {
+                _State.CONTENT: self._content,
+                _State.THINKING: self._think,
+                _State.NAME: self._take_name,
+                _State.ARGUMENTS: self._call,
+            },
+        )
         self._tools = frozenset(tool.name for tool in context.tools)
-        self._state = _State.CONTENT
-        self._buffer = ""
         self._name = ""
-        self._calls = 0
         self._scan = BracketScan()
-
-    def feed(self, text: str, *, done: bool = False) -> Output:
-        """Take the next part. Raises ParserError for a call of an unknown tool or without JSON arguments."""
-        self._buffer += text
-        output = Output()
-        steps = {
-            _State.CONTENT: self._content,
-            _State.THINKING: self._think,
-            _State.NAME: self._take_name,
-            _State.ARGUMENTS: self._call,
-        }
-        while steps[self._state](output):
-            pass
-        return output
 
     def _content(self, output: Output) -> bool:
         position, tag = first_tag(self._buffer, _THINK, _CALL)
@@ -96,8 +89,7 @@ class MinistralParser:
             arguments = parse_arguments(raw)
         except ValueError as error:
             raise ParserError(str(error), output) from None
-        output.tool_calls.append(ToolCall(name=self._name, arguments=arguments, index=self._calls))
-        self._calls += 1
+        self._add(ToolCall(name=self._name, arguments=arguments), output)
         self._state = _State.CONTENT
         return True
 
