@@ -25,7 +25,7 @@ def settings(tmp_path: Path) -> Path:
     """The settings of a server with two CPU devices."""
     file = tmp_path / ".pollama" / "config.yaml"
     file.parent.mkdir()
-    given = "enabled: true, monitoring: {performance_profiling: false}, data_parallel: {replicas: 1}"
+    given = "enabled: true, strategy: data, monitoring: {performance_profiling: false}, data_parallel: {replicas: 1}"
     file.write_text(f"{DEVICES}multi_gpu: {{{given}}}  # one is enough\n")
     return file
 
