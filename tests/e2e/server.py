@@ -86,7 +86,7 @@ def _wait_until_answering(server: Server) -> None:
         assert server.process.poll() is None, server.log.read_text()
         try:
             server.request("GET", "/")
-        except urllib.error.URLError:
+        except OSError:  # refused, or reset by what had the port before
             time.sleep(0.05)  # the only way to learn that another process listens is to ask again
         else:
             return
