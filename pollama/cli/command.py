@@ -12,6 +12,7 @@ import click
 
 from pollama.cli.errors import CliError
 from pollama.cli.flags import Flag, spell_out
+from pollama.cli.manual import PAGES
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +61,19 @@ class Entry:
 
 
 class Command(click.Command):
-    """A command; ``usage`` is its line in the help, ``environment`` the variables the help explains."""
+    """A command; ``usage`` is its line in the help, ``environment`` the variables the help explains.
+
+    ``models``: how many of its arguments, from the first on, name stored models.
+    """
 
     def __init__(
-        self, *args: Any, usage: str, arity: Arity = NONE, environment: Sequence[str] = (), **settings: Any
+        self,
+        *args: Any,
+        usage: str,
+        arity: Arity = NONE,
+        environment: Sequence[str] = (),
+        models: float = 0,
+        **settings: Any,
     ) -> None:
         settings.setdefault("context_settings", {"help_option_names": ["-h", "--help"]})
         super().__init__(*args, **settings)
@@ -71,7 +81,8 @@ class Command(click.Command):
         self.arity = arity
         self.environment = environment
         self.aliases: tuple[str, ...] = ()
-        self.params.append(click.Argument(["arguments"], nargs=-1))
+        self.models = models
+        self.params.append(click.Argument(["arguments"], nargs=-1, shell_complete=self._complete_models))
 
     def flags(self) -> list[Flag]:
         """Return the flags, without ``--help``."""
@@ -83,15 +94,28 @@ class Command(click.Command):
             rest = super().parse_args(ctx, list(spell_out(args, self.flags())))
         except click.UsageError as error:
             raise CliError(describe(error, args)) from error
-        self.arity.check(len(ctx.params["arguments"]))
+        if not ctx.resilient_parsing:  # as it is while a shell completes the line
+            self.arity.check(len(ctx.params["arguments"]))
         return rest
+
+    def _complete_models(self, context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:
+        from pollama.cli.completion import stored_models  # noqa: PLC0415  (it needs the store)
+
+        given = context.params.get("arguments") or ()
+        return [name for name in stored_models(incomplete) if name not in given] if len(given) < self.models else []
 
     def get_help(self, ctx: click.Context) -> str:
         """Return the help page."""
         root = ctx.find_root().info_name or ""
-        lines = [self.help or "", "", "Usage:", f"  {root} {self.usage}" + " [flags]", ""]
+        page = PAGES.get(self.name or "") if root != "ollama" else None
+        lines = [self.help or "", ""]
+        if page:
+            lines += [*page.text(), ""]
+        lines += ["Usage:", f"  {root} {self.usage}" + " [flags]", ""]
         if self.aliases:
             lines += ["Aliases:", f"  {', '.join((self.name or '', *self.aliases))}", ""]
+        if page:
+            lines += ["Examples:", *page.example_lines(root), ""]
         lines += ["Flags:", *flag_lines(self.flags(), self.name or "")]
         if self.environment:
             lines += ["", "Environment Variables:", *environment_lines(self.environment)]
@@ -130,6 +154,8 @@ class Root(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Find the command that the first argument names. Raises CliError with what may have been meant."""
         command = self.get_command(ctx, args[0])
+        if command is None and ctx.resilient_parsing:
+            return None, None, []
         if command is None:
             self._fail_unknown(ctx, args[0])
         return command.name, command, args[1:]
@@ -208,10 +234,10 @@ def _edit_distance(left: str, right: str) -> int:
 
 
 def command(
-    usage: str, arity: Arity = NONE, environment: Sequence[str] = ("OLLAMA_HOST",)
+    usage: str, arity: Arity = NONE, environment: Sequence[str] = ("OLLAMA_HOST",), *, models: float = 0
 ) -> Callable[[Callable[..., Any]], Command]:
     """Turn a function into a Command; its positional arguments arrive as the tuple ``arguments``."""
-    return click.command(cls=Command, usage=usage, arity=arity, environment=environment)
+    return click.command(cls=Command, usage=usage, arity=arity, environment=environment, models=models)
 
 
 def invoked_name() -> str:

@@ -24,7 +24,7 @@ _WORKERS: Final = max(1, (os.cpu_count() or 1) - 1)
 
 
 @command("create MODEL", ONE)
-@flags.text("-f", "--file", help='Name of the Modelfile (default "Modelfile")')
+@flags.text("-f", "--file", is_path=True, help='Name of the Modelfile (default "Modelfile")')
 @flags.text("-q", "--quantize", help="Quantize model to this level (e.g. q4_K_M)")
 @flags.text("--draft-quantize", help="Quantize draft model to this level")
 @flags.switch("--experimental", help="Enable experimental safetensors model creation")

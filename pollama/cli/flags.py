@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, TypeVar
 
 import click
+from click.shell_completion import CompletionItem
 
 from pollama.cli.errors import CliError
 
@@ -22,6 +23,13 @@ class Flag(click.Option):
     def __init__(self, declarations: Sequence[str], *, implied: str | None = None, **settings: Any) -> None:
         super().__init__(declarations, **settings)
         self.implied = implied
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem[str]]:
+        """Complete the flag's value; behind a flag that needs none comes an argument."""
+        if self.implied is None:
+            return super().shell_complete(ctx, incomplete)
+        arguments = (param for param in ctx.command.params if isinstance(param, click.Argument))
+        return [item for param in arguments for item in param.shell_complete(ctx, incomplete)]
 
     @property
     def spelling(self) -> str:
@@ -77,6 +85,11 @@ class _String(click.types.StringParamType):
     name = "string"
 
 
+class _Path(_String):
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem[str]]:
+        return [CompletionItem(incomplete, type="file")]
+
+
 def _quoted(value: str) -> str:
     return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
@@ -91,12 +104,14 @@ def text(
     help: str,  # noqa: A002
     default: str | None = "",
     implied: str | None = None,
+    is_path: bool = False,
 ) -> Callable[[Decorated], Decorated]:
     """Declare a flag that takes text; with ``implied`` the text must follow an equals sign.
 
-    ``default`` None tells "not given" from an empty text.
+    ``default`` None tells "not given" from an empty text. ``is_path``: shells complete it with the names of files.
     """
-    return click.option(*names, cls=Flag, type=_String(), implied=implied, default=default, help=help)
+    kind = _Path() if is_path else _String()
+    return click.option(*names, cls=Flag, type=kind, implied=implied, default=default, help=help)
 
 
 def integer(*names: str, help: str, default: int = 0) -> Callable[[Decorated], Decorated]:  # noqa: A002

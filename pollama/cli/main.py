@@ -11,6 +11,7 @@ from typing import Final
 import click
 
 from pollama.cli.command import Entry, Root, stderr, stdout
+from pollama.cli.completion import register
 from pollama.cli.flags import switch
 from pollama.errors import PollamaError
 
@@ -34,6 +35,7 @@ COMMANDS: Final = (
     Entry("benchmark", "benchmark.command:benchmark", "Measure how fast models answer", own=True),
     Entry("config", "config:config", "Show or change settings", own=True),
     Entry("migrate-models", "multigpu:migrate_models", "Move loaded models to better devices", own=True),
+    Entry("completion", "completion:completion", "Print the completion script of a shell", own=True),
     Entry("help", "help:help_command", "Help about any command"),
 )
 
@@ -73,6 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def run(arguments: Sequence[str], name: str = "pollama") -> int:
     """Run the program and return its exit status."""
+    register()
     try:
         status = program().main(list(arguments), prog_name=name, standalone_mode=False)
         sys.stdout.flush()

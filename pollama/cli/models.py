@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal
@@ -86,7 +87,7 @@ def nanoseconds_since(timestamp: str) -> int | None:
     return (datetime.now(UTC) - moment) // timedelta(microseconds=1) * 1000
 
 
-@command("cp SOURCE DESTINATION", TWO)
+@command("cp SOURCE DESTINATION", TWO, models=1)
 def cp(arguments: tuple[str, ...]) -> None:
     """Copy a model."""
     source, destination = arguments
@@ -94,7 +95,7 @@ def cp(arguments: tuple[str, ...]) -> None:
     stdout(f"copied '{source}' to '{destination}'")
 
 
-@command("rm MODEL [MODEL...]", SOME)
+@command("rm MODEL [MODEL...]", SOME, models=math.inf)
 def rm(arguments: tuple[str, ...]) -> None:
     """Unload and delete models, up to the first that fails."""
     client = connect()
@@ -108,7 +109,7 @@ def rm(arguments: tuple[str, ...]) -> None:
         stdout(f"deleted '{name}'")
 
 
-@command("stop MODEL", ONE)
+@command("stop MODEL", ONE, models=1)
 def stop(arguments: tuple[str, ...]) -> None:
     """Unload a model."""
     (name,) = arguments

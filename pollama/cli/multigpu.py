@@ -39,7 +39,7 @@ def _device_row(device: Json) -> tuple[str, ...]:
     )
 
 
-@command("plan MODEL", ONE)
+@command("plan MODEL", ONE, models=1)
 def plan(arguments: tuple[str, ...]) -> None:
     """Print what the server would do with a model. Raises CliError with its reason where it would refuse."""
     (name,) = arguments

@@ -19,7 +19,7 @@ from pollama.types import gojson
 from pollama.types.json import Json
 
 
-@command("run MODEL [PROMPT]", SOME, ("OLLAMA_EDITOR", "OLLAMA_HOST", "OLLAMA_NOHISTORY"))
+@command("run MODEL [PROMPT]", SOME, ("OLLAMA_EDITOR", "OLLAMA_HOST", "OLLAMA_NOHISTORY"), models=1)
 @flags.integer("--dimensions", help="Truncate output embeddings to specified dimension (embedding models only)")
 @flags.text("--format", help="Response format (e.g. json)")
 @flags.switch("--hidethinking", help="Hide thinking output (if provided)")

@@ -35,7 +35,7 @@ ENVIRONMENT: Final = (
 
 
 @command("serve", NONE, ENVIRONMENT)
-@flags.text("--config", help="Read settings from this YAML file (default ~/.pollama/config.yaml)")
+@flags.text("--config", is_path=True, help="Read settings from this YAML file (default ~/.pollama/config.yaml)")
 @flags.switch("--multi-gpu", help="Run replicas of a model on several devices", default=None)
 def serve(arguments: tuple[str, ...], config: str, *, multi_gpu: bool | None) -> None:
     """Serve until SIGINT or SIGTERM."""

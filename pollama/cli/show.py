@@ -23,7 +23,7 @@ _SELECTORS: Final = ("license", "modelfile", "parameters", "system", "template")
 _ENDING: Final = {"license": "\n", "modelfile": "\n", "parameters": "\n", "system": "", "template": ""}
 
 
-@command("show MODEL", ONE)
+@command("show MODEL", ONE, models=1)
 @flags.switch("--license", help="Show license of a model")
 @flags.switch("--modelfile", help="Show Modelfile of a model")
 @flags.switch("--parameters", help="Show parameters of a model")

@@ -19,7 +19,7 @@ _TENSOR_DIGEST: Final = "sha256:model"
 _ACCOUNT_HOSTS: Final = (".ollama.ai", ".ollama.com")
 
 
-@command("pull MODEL", ONE)
+@command("pull MODEL", ONE, models=1)
 @flags.switch("--insecure", help="Use an insecure registry")
 def pull(arguments: tuple[str, ...], *, insecure: bool) -> None:
     """Pull a model."""
@@ -32,7 +32,7 @@ def pull_model(client: Client, name: str, *, insecure: bool = False) -> None:
         show_transfer(progress, client.stream("/api/pull", _body(name, insecure=insecure)), "pulling")
 
 
-@command("push MODEL", ONE)
+@command("push MODEL", ONE, models=1)
 @flags.switch("--insecure", help="Use an insecure registry")
 def push(arguments: tuple[str, ...], *, insecure: bool) -> None:
     """Push a model."""

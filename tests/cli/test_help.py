@@ -157,3 +157,14 @@ print([name for name in {modules!r} if name in sys.modules], file=sys.stderr)
 """
     result = subprocess.run([sys.executable, "-c", probe], check=True, capture_output=True, text=True)
     assert result.stderr == "[]\n"
+
+
+@pytest.mark.parametrize("name", [entry.name for entry in COMMANDS])
+def test_every_command_has_a_description_and_examples(cli: Cli, name: str) -> None:
+    page = cli(name, "--help").out
+    summary, description, *_ = page.split("\n\n")
+    assert summary.count("\n") == 0
+    assert description.endswith(".")
+    assert max(map(len, description.splitlines())) <= 80
+    assert "Examples:\n  # " in page
+    assert f"  pollama {name}" in page.partition("Examples:")[2]
