@@ -42,6 +42,8 @@ class ToolParser:
         self.buffer = ""
         self.calls = 0
         self._names = [tool.name for tool in tools]
+        self._longest_name = max(map(len, self._names), default=0)
+        self._searched = 0
         self._objects = BalanceScanner("{", "}")
         self._object: tuple[int, dict[str, Json]] | None = None
         self._whole = BalanceScanner(tag, _BRACKETS[tag], floor=False) if tag in _BRACKETS else None
@@ -101,18 +103,23 @@ class ToolParser:
 
     def _drop(self, count: int) -> None:
         self.buffer = self.buffer[count:]
+        self._searched = 0
         self._objects.reset()
         self._object = None
         if self._whole:
             self._whole.reset()
 
     def _find_name(self) -> tuple[int, str]:
-        """Return end and text of the first tool name; none while the text ends in the middle of one."""
-        if any(overlap(self.buffer, name) for name in self._names):
+        """Return end and text of the first tool name; none while the text ends in the middle of one.
+
+        No name begins before ``_searched``, so that no part of a long text is searched again with every part of it.
+        """
+        if overlap(self.buffer[-self._longest_name :], *self._names):
             return 0, ""
-        places = [(self.buffer.find(name), -len(name), name) for name in self._names]
-        found = min((place for place in places if place[0] >= 0), default=(0, 0, ""))
-        return found[0] - found[1], found[2]
+        places = [(self.buffer.find(name, self._searched), -len(name), name) for name in self._names]
+        position, size, name = min((place for place in places if place[0] >= 0), default=(0, 0, ""))
+        self._searched = position if name else max(0, len(self.buffer) - self._longest_name)
+        return position - size, name
 
     def _find_object(self) -> tuple[int, dict[str, Json]] | None:
         """Return the first JSON object with the position behind it."""
