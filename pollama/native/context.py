@@ -121,10 +121,13 @@ class Context:
         self.computing_seconds += time.thread_time() - computed
         return result
 
-    def logits(self, row: int) -> NDArray[np.float32]:
-        """Return a view of the logits of a batch row; valid until the next decode."""
-        pointer = llama.llama_get_logits_ith(self.pointer, row)
-        return _floats(pointer, self.model.vocabulary.length)
+    def logits(self, count: int) -> NDArray[np.float32]:
+        """Return a view of the logits of the last batch's ``count`` outputs, one row each; valid until the next decode.
+
+        The rows are in the order of the batch, with those left out that have no output.
+        """
+        width = self.model.vocabulary.length
+        return _floats(llama.llama_get_logits(self.pointer), count * width).reshape(count, width)
 
     def pooled(self, sequence: int, length: int) -> NDArray[np.float32]:
         """Return a copy of the pooled embedding of ``sequence``."""

@@ -23,10 +23,10 @@ class CellLedger:
     """Counts the cells in use, by position. What was copied to other sequences is used once."""
 
     def __init__(self) -> None:
-        self._ids = itertools.count()
+        self._next = 0
         self._rows: dict[int, list[int]] = {}
-        self._uses: dict[int, int] = {}
-        self._cells: dict[int, int] = {}
+        self._others: dict[int, int] = {}  # positions that more than one sequence uses: how many more
+        self._sizes: dict[int, int] = {}  # positions that have not one cell, as most have
         self._used = 0
 
     @property
@@ -37,14 +37,14 @@ class CellLedger:
     def used_by(self, sequences: set[int]) -> int:
         """Cells that at least one of ``sequences`` uses."""
         positions = set().union(*(self._rows.get(sequence, ()) for sequence in sequences))
-        return sum(self._cells[position] for position in positions)
+        return sum(self._sizes.get(position, 1) for position in positions)
 
     def extend(self, sequence: int, cells: Sequence[int]) -> None:
         """Give a sequence a position for each of ``cells``, with that many new cells."""
-        new = list(itertools.islice(self._ids, len(cells)))
+        new = range(self._next, self._next + len(cells))
+        self._next = new.stop
         self._rows.setdefault(sequence, []).extend(new)
-        self._uses.update(dict.fromkeys(new, 1))
-        self._cells.update(zip(new, cells, strict=True))
+        self._sizes.update((position, size) for position, size in zip(new, cells, strict=True) if size != 1)
         self._used += sum(cells)
 
     def share(self, source: int, target: int, count: int) -> None:
@@ -52,14 +52,15 @@ class CellLedger:
         shared = self._rows.get(source, [])[:count]
         self._rows[target] = shared
         for position in shared:
-            self._uses[position] += 1
+            self._others[position] = self._others.get(position, 0) + 1
 
     def drop(self, sequence: int, start: int = 0, end: int | None = None) -> None:
         """Take the positions ``[start, end)`` from a sequence."""
         rows = self._rows.get(sequence, [])
         for position in rows[start:end]:
-            self._uses[position] -= 1
-            if not self._uses[position]:
-                del self._uses[position]
-                self._used -= self._cells.pop(position)
+            others = self._others.pop(position, 0)
+            if others > 1:
+                self._others[position] = others - 1
+            elif not others:
+                self._used -= self._sizes.pop(position, 1)
         del rows[start:end]

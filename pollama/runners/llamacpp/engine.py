@@ -145,7 +145,7 @@ class Engine:
         """Return the raw vector of each input; running sequences go on between the passes. Raises GenerationError."""
         embedder = self._embedder or await self._allocated()
         vectors: list[list[float]] = []
-        for group in embedder.groups(job.inputs):
+        for group in list(embedder.groups(job.inputs)):  # all are checked before the first is computed
             vectors += await self._beside_steps(functools.partial(embedder.vectors, group))
         return vectors
 

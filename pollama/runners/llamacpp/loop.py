@@ -215,24 +215,20 @@ class Loop:
         demands = [sequence.demand() for sequence in self._running]
         return plan_step(demands, capacity=self._batch.capacity, prefill_budget=self._budget.rows())
 
-    def _decode(self, chunks: list[Chunk]) -> list[tuple[Sequence, int]]:
-        """Compute ``chunks``; return the sequences that have an output, with its row."""
+    def _decode(self, chunks: list[Chunk]) -> list[Sequence]:
+        """Compute ``chunks``; return the sequences that have an output, in its order."""
         by_slot = {sequence.running_slot.index: sequence for sequence in self._running}
         self._computing = [by_slot[chunk.slot] for chunk in chunks]
-        rows = []
         self._batch.clear()
         for chunk, sequence in zip(chunks, self._computing, strict=True):
             start = len(sequence.running_slot.tokens)
-            tokens = sequence.tokens[start : start + chunk.count]
-            row = self._batch.add(chunk.slot, tokens, start, output=chunk.output)
-            if chunk.output:
-                rows.append((sequence, row))
+            self._batch.add(chunk.slot, sequence.tokens[start : start + chunk.count], start, output=chunk.output)
         self._context.decode(self._batch)
         self.counters.steps += 1
         self.counters.rows += self._batch.length
         self.memory.settled()
         self._note_computed(chunks)
-        return rows
+        return [sequence for chunk, sequence in zip(chunks, self._computing, strict=True) if chunk.output]
 
     def _note_computed(self, chunks: list[Chunk]) -> None:
         for chunk, sequence in zip(chunks, self._computing, strict=True):
@@ -244,12 +240,12 @@ class Loop:
 
     # -- tokens -------------------------------------------------------------------------------------
 
-    def _sample(self, rows: list[tuple[Sequence, int]]) -> list[Event]:
-        if not rows:
+    def _sample(self, sequences: list[Sequence]) -> list[Event]:
+        if not sequences:
             return []
         self._context.synchronise()
-        choices = [(sequence, _choose(sequence, self._context.logits(row))) for sequence, row in rows]
-        return [self._apply(sequence, choice) for sequence, choice in choices]
+        choices = list(map(_choose, sequences, self._context.logits(len(sequences))))
+        return list(map(self._apply, sequences, choices))
 
     def _apply(self, sequence: Sequence, choice: Choice | Exception) -> Event:
         if isinstance(choice, Exception):

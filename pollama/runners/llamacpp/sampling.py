@@ -54,13 +54,10 @@ class TokenChooser:
         self._grammar = grammar
         self._biased = np.fromiter(bias or {}, np.int32)
         self._bias = np.fromiter((bias or {}).values(), np.float32)
+        self._plain_greedy = settings.greedy and not settings.penalises and grammar is None
+        self._penalises = settings.penalises
         self._all_ids = np.arange(vocabulary.length, dtype=np.int32)
         self._recent: deque[int] = deque(maxlen=settings.last_n if settings.penalises else 0)
-
-    @property
-    def is_plain_greedy(self) -> bool:
-        """Tell whether the highest logit is always the choice (nothing penalises or forbids a token)."""
-        return self._settings.greedy and not self._settings.penalises and self._grammar is None
 
     @property
     def draws(self) -> int:
@@ -92,8 +89,8 @@ class TokenChooser:
     def choose(self, logits: NDArray[np.float32]) -> int:
         """Return the next token and take it into account."""
         logits = self._with_bias(logits)
-        token = int(np.argmax(logits)) if self.is_plain_greedy else self._sample(logits)
-        if self._settings.penalises:
+        token = int(logits.argmax()) if self._plain_greedy else self._sample(logits)
+        if self._penalises:
             self._penalise(token)
         if self._grammar is not None:
             self._grammar.accept(token)
@@ -121,15 +118,13 @@ class TokenChooser:
     def _candidates(self, logits: NDArray[np.float32]) -> Candidates:
         """Return the tokens that the chain can choose: all, or a few that its top k are certainly among.
 
-        Penalties move only recent tokens, so those and the best k + (number of recent) others are enough. The best of
-        each of that many groups are as many tokens; what is below all of them is not among the best.
+        Penalties move only recent tokens, so those and the best k + (number of recent) others are enough.
         """
+        count = 1 if self._settings.greedy else self._settings.top_k
         recent = list(set(self._recent))
-        wanted = (1 if self._settings.greedy else self._settings.top_k) + len(recent)
-        groups = logits[: len(logits) - len(logits) % _GROUP].reshape(_GROUP, -1).max(axis=0)
-        if wanted <= len(recent) or wanted > len(groups):
+        possible = _at_least(logits, count + len(recent)) if count > 0 else None
+        if possible is None:
             return Candidates(self._all_ids, logits)
-        possible = logits >= np.partition(groups, -wanted)[-wanted]
         possible[recent] = True
         ids = np.flatnonzero(possible).astype(np.int32)
         return Candidates(ids, logits[ids])
@@ -143,12 +138,25 @@ class TokenChooser:
 
 def score(logits: NDArray[np.float32], token: int, alternatives: int) -> TokenScore:
     """Return the log probability of ``token`` and of the ``alternatives`` most likely tokens, best first."""
-    highest = float(logits.max())
-    total = highest + float(np.log(np.exp(logits - highest, dtype=np.float64).sum()))
-    if not alternatives:
-        return TokenScore(float(logits[token]) - total)
-    count = min(alternatives, len(logits))
-    best = np.argpartition(logits, -count)[-count:]
-    best = best[np.argsort(-logits[best], kind="stable")]
-    top = [(int(index), float(logits[index]) - total) for index in best]
+    highest = logits.max()
+    total = float(highest) + float(np.log(np.exp(logits - highest).sum(dtype=np.float64)))
+    top = [(int(index), float(logits[index]) - total) for index in _best(logits, alternatives)]
     return TokenScore(float(logits[token]) - total, top)
+
+
+def _best(logits: NDArray[np.float32], count: int) -> NDArray[np.intp]:
+    """Return the ids of the ``count`` highest logits, best first, the lower id first where they are equal."""
+    if not count:
+        return np.empty(0, np.intp)
+    possible = _at_least(logits, count)
+    ids = np.arange(len(logits)) if possible is None else np.flatnonzero(possible)
+    return ids[np.argsort(-logits[ids], kind="stable")[:count]]
+
+
+def _at_least(logits: NDArray[np.float32], count: int) -> NDArray[np.bool_] | None:
+    """Tell of each logit whether it can be among the highest ``count``; None: no way shorter than sorting them.
+
+    The highest of each of ``count`` groups are as many tokens: what is below all of them is not among the highest.
+    """
+    groups = logits[: len(logits) - len(logits) % _GROUP].reshape(_GROUP, -1).max(axis=0)
+    return None if count > len(groups) else logits >= np.partition(groups, -count)[-count]

@@ -30,7 +30,8 @@ class Sequence:
 
     ``media`` are images and audio by the position where they begin; their positions hold placeholders in ``tokens``.
     ``generated`` includes what an earlier run produced. ``cached`` counts cells of the prompt that came from the prefix
-    cache; ``saved`` is the memory of a preempted sequence.
+    cache; ``saved`` is the memory of a preempted sequence. ``extra_cells`` are those that media take beyond one per
+    position.
     Times are of the monotonic clock, in seconds.
     """
 
@@ -50,6 +51,7 @@ class Sequence:
     started_at: float | None = None
     first_token_at: float = 0.0
     failures: int = 0
+    extra_cells: int = field(init=False)
 
     @property
     def running_slot(self) -> Slot:
@@ -58,10 +60,8 @@ class Sequence:
             raise RuntimeError("this sequence does not run")
         return self.slot
 
-    @property
-    def extra_cells(self) -> int:
-        """KV cells that the media take beyond one per position."""
-        return sum(chunk.cells - chunk.positions for chunk in self.media.values())
+    def __post_init__(self) -> None:
+        self.extra_cells = sum(chunk.cells - chunk.positions for chunk in self.media.values())
 
     @property
     def cells(self) -> int:
