@@ -41,6 +41,7 @@ from pollama.scheduler.balance import Load, relief
 from pollama.scheduler.capacity import context_lengths
 from pollama.scheduler.demand import Demand
 from pollama.scheduler.events import Command, Event, ReplicaEvent
+from pollama.scheduler.fleet import Fleet
 from pollama.scheduler.loading import load_spec, was_out_of_memory
 from pollama.scheduler.moves import Moves
 from pollama.scheduler.placement import Refusal, place
@@ -55,9 +56,10 @@ from pollama.scheduler.residency import (
     next_deadline,
     set_deadline,
 )
+from pollama.scheduler.round import Round
 from pollama.scheduler.rules import ruled_options
 from pollama.scheduler.scaling import is_as_good, pick, plan_another, spaces_without, wants_another
-from pollama.scheduler.state import Held, ModelKey, Replica, Target, Ticket, model_key
+from pollama.scheduler.state import Held, Replica, Target, Ticket, model_key
 from pollama.types.model import Model
 from pollama.types.multigpu import Wish
 from pollama.types.options import Options
@@ -73,9 +75,8 @@ class Core:
         self._policy = policy
         self._memory = Memory(policy)
         self._queue = FairQueue()
-        self._replicas: dict[int, Replica] = {}
+        self._replicas = Fleet()
         self._leases: dict[int, int] = {}
-        self._loads = 0
         self._grants = 0
         self._now = 0.0
         self._wake_at = float("inf")
@@ -87,12 +88,12 @@ class Core:
         self._load_of_devices = Load()
         self._demand = Demand()
         self._commands: list[Command] = []
-        self._round = _Round()
+        self._round = Round()
 
     @property
-    def replicas(self) -> Collection[Replica]:
+    def replicas(self) -> Fleet:
         """The loads that take memory now, in whatever state."""
-        return self._replicas.values()
+        return self._replicas
 
     @property
     def waiting(self) -> int:
@@ -104,17 +105,9 @@ class Core:
         """The moves under way and the last ones that ended, newest first."""
         return self._moves.records()
 
-    def groups(self) -> list[list[Replica]]:
-        """Return the replicas that are ready and not about to move, by what they are loads of."""
-        groups: dict[Target, list[Replica]] = {}
-        for replica in self.replicas:
-            if replica.state == "ready" and not self._moves.concerns(replica):
-                groups.setdefault(replica.target, []).append(replica)
-        return list(groups.values())
-
-    def movable(self, model: Model) -> list[Replica]:
-        """Return the replicas of a model that are ready and not about to move."""
-        return [replica for group in self.groups() for replica in group if replica.key == model_key(model)]
+    def movable(self) -> list[Replica]:
+        """Return the replicas that are ready and not about to move."""
+        return [replica for replica in self._replicas.ready() if not self._moves.concerns(replica)]
 
     def memory_use(self, replica: Replica) -> tuple[int, int]:
         """Return the bytes that a replica takes in all, and on GPUs."""
@@ -138,7 +131,7 @@ class Core:
             case events.Expired(model):
                 self._expire(model)
             case events.DevicesChanged(devices):
-                self._memory.read(devices, self.replicas)
+                self._memory.read(devices, self._replicas)
                 self._leave_lost_devices()
                 self._surveying = False
                 self._trust_books()
@@ -162,7 +155,8 @@ class Core:
                     self._moves.loaded(replica)
                 self._trusted_until = self._now
             case events.LoadFailed(number, error):
-                replica = self._replicas.pop(number)
+                replica = self._replicas[number]
+                self._replicas.pop(number)
                 self._moves.gone(replica)
                 self._fail(replica, error)
             case events.Unloaded(number) | events.ReplicaExited(number):
@@ -175,12 +169,12 @@ class Core:
     def _leave_lost_devices(self) -> None:
         """Send nobody to a replica whose device is gone; what is in flight there fails or ends by itself."""
         present = {device.id for device in self._memory.devices}
-        for replica in self.replicas:
+        for replica in self._replicas:
             replica.draining |= not present.issuperset(holding_devices(replica.plan))
 
     def _leave(self, ticket: int) -> None:
         self._queue.drop(ticket)
-        replica = self._replicas.get(self._leases.pop(ticket, 0))
+        replica = self._replicas.get(self._leases.pop(ticket, None))
         if replica is None:
             return
         held = replica.leases.pop(ticket)
@@ -189,10 +183,10 @@ class Core:
             set_deadline(replica, self._now, self._spare_time(replica))
 
     def _remove(self, number: int) -> None:
-        replica = self._replicas.pop(number, None)
+        replica = self._replicas.pop(number)
         if replica is not None:
             self._moves.gone(replica)
-            if not self._group(replica):
+            if not self._replicas.group(replica):
                 self._demand.forget(replica.target)
         self._trust_books()
 
@@ -202,17 +196,16 @@ class Core:
         self._moves.begin(replica, heir, reason)
 
     def _expire(self, model: Model) -> None:
-        for replica in self.replicas:
-            if replica.key == model_key(model):
-                replica.keep_alive = 0
-                replica.expires_at = self._now
+        for replica in self._replicas.of(model_key(model)):
+            replica.keep_alive = 0
+            replica.expires_at = self._now
 
     def _fail(self, replica: Replica, error: PollamaError) -> None:
         """Refuse those who waited for a load that failed; once, when memory was short, let them try a smaller one.
 
         Where other replicas of the model are left, they serve on, and no more are tried for a while.
         """
-        if self._group(replica):
+        if self._replicas.group(replica):
             running = {target: until for target, until in self._pauses.items() if until > self._now}
             self._pauses = running | {replica.target: self._now + self._policy.replica_pause}
             return
@@ -226,12 +219,12 @@ class Core:
 
     def _close(self) -> None:
         self._closed = True
-        for replica in self.replicas:
+        for replica in self._replicas:
             if replica.state != "unloading":
                 self._unload(replica, "the server stops")
 
     def _advance(self) -> None:
-        self._round = _Round()
+        self._round = Round()
         self._grant_from_fresh()
         for ticket in self._queue.ordered():
             self._decide(ticket)
@@ -244,7 +237,7 @@ class Core:
     def _grant_from_fresh(self) -> None:
         """Serve those for whom a replica was loaded, before anybody may claim it."""
         for ticket in self._queue.ordered():
-            ready = (replica for replica in self.replicas if ticket.id <= replica.newest_waiter and replica.has_room)
+            ready = (replica for replica in self._replicas if ticket.id <= replica.newest_waiter and replica.has_room)
             fresh = [replica for replica in ready if self._serves(replica, ticket)]
             if fresh:
                 self._grant(ticket, self._pick(ticket, fresh))
@@ -256,7 +249,7 @@ class Core:
             return
         if ticket.target in self._round.waiting:  # 1
             return
-        serving = [replica for replica in self.replicas if self._serves(replica, ticket)]
+        serving = [replica for replica in self._replicas if self._serves(replica, ticket)]
         free = [replica for replica in serving if replica.has_room and replica not in self._round.claimed]
         if free:  # 2
             self._grant(ticket, self._pick(ticket, free))
@@ -277,8 +270,8 @@ class Core:
         if isinstance(ideal, Refusal):  # 6
             self._refuse(ticket, PlacementError(ideal.reason))
             return
-        rivals = [replica for replica in self.replicas if replica.key == ticket.key and replica.stays]
-        plan = None if rivals else self._plan_beside(ticket, ideal, self.replicas)
+        rivals = [replica for replica in self._replicas.of(ticket.key) if replica.stays]
+        plan = None if rivals else self._plan_beside(ticket, ideal, self._replicas)
         room = None if plan else self._room_without_others(ticket, ideal, rivals)
         self._round.crowded |= plan is None
         if plan is not None:  # 7
@@ -292,7 +285,7 @@ class Core:
         self, ticket: Ticket, ideal: Plan, rivals: list[Replica]
     ) -> tuple[Plan, list[Replica]] | None:
         """Return a plan and the fewest replicas that must leave for it, those that are hurt least first."""
-        staying = [replica for replica in self.replicas if replica.state != "unloading" and replica not in rivals]
+        staying = [replica for replica in self._replicas if replica.state != "unloading" and replica not in rivals]
         plan = self._plan_beside(ticket, ideal, staying)
         victims: list[Replica] = []
         for victim in departure_order(staying):
@@ -336,7 +329,7 @@ class Core:
             return
         counts = Counter(ticket.target for ticket in self._queue.ordered())
         firsts = {ticket.target: ticket for ticket in reversed(self._queue.ordered())}
-        for lead in {replica.target: replica for replica in self.replicas if replica.serves_on}.values():
+        for lead in self._replicas.leads():
             waiting = [ticket for ticket in firsts.values() if self._serves(lead, ticket)]
             if self._extend(lead, sum(counts[ticket.target] for ticket in waiting)):
                 self._round.provided.update(ticket.id for ticket in waiting)
@@ -344,7 +337,9 @@ class Core:
     def _extend(self, lead: Replica, waiting: int) -> bool:
         """Load replicas like ``lead`` for ``waiting`` tickets, or survey for them; tell whether that is under way."""
         under_way = False
-        while wants_another(self._group(lead), self._worth_loading(lead, waiting), self._policy, self._memory.devices):
+        while wants_another(
+            self._replicas.group(lead), self._worth_loading(lead, waiting), self._policy, self._memory.devices
+        ):
             plan = self._plan_another(lead)
             if plan is None or self._pauses.get(lead.target, 0) > self._now:
                 break
@@ -353,40 +348,31 @@ class Core:
                 self._survey()
                 break
             self._heir(lead, plan)  # 10
-            for replica in self._group(lead):
+            for replica in self._replicas.group(lead):
                 replica.extended_at = self._grants
         return under_way
 
     def _worth_loading(self, lead: Replica, waiting: int) -> int:
         """Return ``waiting``, or 0 where the last of them is served before another replica could be loaded."""
-        sequences = sum(replica.plan.sequences for replica in self._group(lead))
+        sequences = sum(replica.plan.sequences for replica in self._replicas.group(lead))
         loading = lead.info.load_seconds if lead.info else 0.0
         return waiting if self._demand.wait(lead.target, waiting, sequences) >= loading else 0
 
     def _plan_another(self, lead: Replica) -> Plan | None:
-        alike = [replica.plan for replica in self.replicas if replica.key == lead.key]
-        spaces = spaces_without(self._memory.spaces(replica.plan for replica in self.replicas), alike)
+        alike = [replica.plan for replica in self._replicas.of(lead.key)]
+        spaces = spaces_without(self._memory.spaces(replica.plan for replica in self._replicas), alike)
         return plan_another(lead, spaces, self._policy, self._memory.links)
-
-    def _group(self, replica: Replica) -> list[Replica]:
-        """Return the replicas of the same load that stay, this one included as long as it is there."""
-        alike = (other for other in self.replicas if other.target == replica.target)
-        return [other for other in alike if other.stays]
 
     def _relieve(self) -> None:
         """Move a replica away from a device that has been too busy for too long."""
         for device in self._load_of_devices.overloaded(self._policy.multi_gpu.migration, self._now):
-            movable = [replica for replica in self._ready_on(device) if not self._moves.concerns(replica)]
-            spaces = self._memory.spaces(replica.plan for replica in self.replicas)
+            movable = [replica for replica in self._replicas.ready_on(device) if not self._moves.concerns(replica)]
+            spaces = self._memory.spaces(replica.plan for replica in self._replicas)
             change = relief(device, movable, self._load_of_devices.busy, spaces, self._policy)
             if change is not None:
                 self._load_of_devices.relieved(self._now)
                 self._move(change.replica, change.plan, change.reason)
                 return
-
-    def _ready_on(self, device: str) -> list[Replica]:
-        ready = (replica for replica in self.replicas if replica.state == "ready")
-        return [replica for replica in ready if device in holding_devices(replica.plan)]
 
     def _pick(self, ticket: Ticket, free: Collection[Replica]) -> Replica:
         return pick(free, ticket.request, self._policy, self._memory.devices)
@@ -397,7 +383,7 @@ class Core:
         self._grants += 1
         replica.last_choice = self._grants
         if ticket.request.keep_alive is not None:
-            for sibling in self._group(replica):
+            for sibling in self._replicas.group(replica):
                 change_keep_alive(sibling, ticket.request.keep_alive)
         self._leases[ticket.id] = replica.id
         self._queue.serve(ticket)
@@ -425,12 +411,10 @@ class Core:
         wish: Wish,
         is_retry: bool = False,
     ) -> Replica:
-        self._loads += 1
-        mapped = sum(_mapped_bytes(replica) for replica in self.replicas)
-        replica = Replica(
-            self._loads, model, options, plan, keep_alive, last_used=self._now, wish=wish, is_retry=is_retry
-        )
-        self._replicas[replica.id] = replica
+        mapped = self._replicas.mapped_bytes()
+        number = self._replicas.next_number()
+        replica = Replica(number, model, options, plan, keep_alive, last_used=self._now, wish=wish, is_retry=is_retry)
+        self._replicas.add(replica)
         spec = load_spec(model, options, plan, self._memory.devices, self._policy, mapped_bytes=mapped)
         self._commands.append(events.Load(replica.id, spec))
         return replica
@@ -447,7 +431,7 @@ class Core:
         """Tell whether memory must be read before a load; not while loads or unloads would blur the reading."""
         if self._surveying:
             return True
-        in_motion = any(replica.state != "ready" for replica in self.replicas)
+        in_motion = any(replica.state != "ready" for replica in self._replicas)
         return not in_motion and self._now >= self._trusted_until
 
     def _survey(self) -> None:
@@ -465,7 +449,7 @@ class Core:
             ticket.admitted = True
 
     def _retire(self) -> None:
-        for replica in self.replicas:
+        for replica in self._replicas:
             if replica.is_idle and replica.expires_at is None:
                 set_deadline(replica, self._now, self._spare_time(replica))
             if replica.is_idle and replica.draining:
@@ -477,7 +461,7 @@ class Core:
 
     def _let_go(self, replica: Replica) -> None:
         """Unload a replica whose time is over; the last one of a model has all of its keep-alive."""
-        if len(self._group(replica)) > 1:
+        if len(self._replicas.group(replica)) > 1:
             self._unload(replica, "it has not been needed for a while")
         elif replica.last_used + replica.keep_alive > self._now:
             replica.expires_at = replica.last_used + replica.keep_alive
@@ -486,16 +470,16 @@ class Core:
 
     def _spare_time(self, replica: Replica) -> float:
         """Return how long a replica may be idle before it is one too many."""
-        return self._policy.scale_in if len(self._group(replica)) > 1 else float("inf")
+        return self._policy.scale_in if len(self._replicas.group(replica)) > 1 else float("inf")
 
     def _is_wanted(self, replica: Replica) -> bool:
         """Tell whether somebody waits for a load, it is part of a move, or one more of a model that is in use."""
-        if self._moves.awaits(replica) or any(sibling.leases for sibling in self._group(replica)):
+        if self._moves.awaits(replica) or any(sibling.leases for sibling in self._replicas.group(replica)):
             return True
         return any(self._serves(replica, ticket) for ticket in self._queue.ordered())
 
     def _set_alarm(self) -> None:
-        deadline = next_deadline(self.replicas)
+        deadline = next_deadline(self._replicas)
         if deadline != self._wake_at and deadline != float("inf"):
             self._wake_at = deadline
             self._commands.append(events.Wake(deadline))
@@ -510,27 +494,3 @@ class Core:
     def _most_loaded(self) -> int:
         gpus = sum(1 for device in self._memory.devices if device.is_gpu)
         return self._policy.max_loaded or _MODELS_PER_GPU * max(1, gpus)
-
-
-class _Round:
-    """What one pass over the queue has promised so far."""
-
-    def __init__(self) -> None:
-        self.waiting: set[Target] = set()
-        self.provided: set[int] = set()
-        self.promised: set[ModelKey] = set()
-        self.claimed: list[Replica] = []
-        self.kept: list[Plan] = []
-        self.crowded = False
-        """Somebody waits for memory."""
-
-    def wait(self, ticket: Ticket, *, provided: bool) -> None:
-        """Let a ticket wait, and behind it all that need the same; ``provided``: what it waits for is under way."""
-        self.waiting.add(ticket.target)
-        if provided:
-            self.provided.add(ticket.id)
-
-
-def _mapped_bytes(replica: Replica) -> int:
-    spec = replica.model.stored.spec
-    return spec.file_bytes if spec is not None and replica.options.use_mmap else 0

@@ -19,11 +19,12 @@ from pollama.scheduler import events
 from pollama.scheduler.balance import changes_to, plan_on
 from pollama.scheduler.core import Core
 from pollama.scheduler.events import Command, Event
+from pollama.scheduler.fleet import by_target
 from pollama.scheduler.placement import Refusal
 from pollama.scheduler.policy import GIB, Policy
 from pollama.scheduler.preview import preview
 from pollama.scheduler.residency import Memory
-from pollama.scheduler.state import Replica
+from pollama.scheduler.state import Replica, model_key
 from pollama.types.devices import Device, DeviceUse
 from pollama.types.generation import RunnerStatus
 from pollama.types.model import Model
@@ -154,7 +155,7 @@ class ModelScheduler:
         """Plan all loaded models anew and begin the moves that make them faster; return those. Requests finish."""
         memory = await self._memory()
         before = self._core.moves
-        for group in self._core.groups():
+        for group in by_target(self._core.movable()):
             planned = preview(group[0].model, group[0].options, memory, self._core.replicas, self._policy)
             for change in changes_to(group, planned.plans):
                 if change.plan is None or self._fits(memory, change.plan):
@@ -181,13 +182,14 @@ class ModelScheduler:
         return next(move for move in self._core.moves if move.replica == moving.id)
 
     def _movable(self, model: Model, number: int | None) -> Replica:
-        found = [replica for replica in self._core.movable(model) if number in (None, replica.id)]
+        known = [replica for replica in self._core.movable() if replica.key == model_key(model)]
+        found = [replica for replica in known if number in (None, replica.id)]
         if len(found) == 1:
             return found[0]
-        name, numbers = model.stored.short_name, ", ".join(str(replica.id) for replica in self._core.movable(model))
-        if not numbers:
-            raise BadRequestError(f"{name} has no replica that could be moved")
-        raise BadRequestError(f"replica must be one of those of {name} that are ready: {numbers}")
+        if not known:
+            raise BadRequestError(f"{model.stored.short_name} has no replica that could be moved")
+        numbers = ", ".join(str(replica.id) for replica in known)
+        raise BadRequestError(f"replica must be one of those of {model.stored.short_name} that are ready: {numbers}")
 
     def moves(self) -> Sequence[Move]:
         """Return the moves under way and the last ones that ended, newest first."""
