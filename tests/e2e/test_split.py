@@ -6,6 +6,7 @@ POLLAMA_KILLS says how often a worker is killed (default 2).
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 from collections.abc import Iterator
@@ -22,6 +23,7 @@ from tools.random_model import Spec, write_random_model
 
 CORES = sorted(os.sched_getaffinity(0))[:2]
 SEQUENCES = 16
+WORKER, RUNNER = "pollama.runners.rpc", "pollama.runners.llamacpp"
 KILLS = int(os.environ.get("POLLAMA_KILLS", "2"))
 
 pytestmark = pytest.mark.skipif(len(CORES) < 2, reason="needs two cores")
@@ -94,8 +96,21 @@ def test_a_model_too_large_for_one_device_is_split(tmp_path: Path) -> None:
 
 def processes(server: Server, module: str) -> list[psutil.Process]:
     """Return the living children of a server that run ``module``."""
-    children = psutil.Process(server.process.pid).children(recursive=True)
-    return [child for child in children if module in child.cmdline()]
+    found = []
+    for child in psutil.Process(server.process.pid).children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):  # a probe has just ended
+            if module in child.cmdline():
+                found.append(child)
+    return found
+
+
+async def only_pair(server: Server) -> dict[str, psutil.Process]:
+    """Return the worker and the runner by their modules, when no others are on their way out any more."""
+    while True:
+        found = {module: processes(server, module) for module in (WORKER, RUNNER)}
+        if all(len(those) == 1 for those in found.values()):
+            return {module: those[0] for module, those in found.items()}
+        await asyncio.sleep(0.05)
 
 
 async def refused(client: ollama.AsyncClient, started: asyncio.Event) -> str:
@@ -111,22 +126,19 @@ async def refused(client: ollama.AsyncClient, started: asyncio.Event) -> str:
 
 
 @pytest.mark.timeout(60 + 20 * KILLS)
-@pytest.mark.parametrize("victim", ["pollama.runners.rpc", "pollama.runners.llamacpp"])
+@pytest.mark.parametrize("victim", [WORKER, RUNNER])
 async def test_requests_of_a_killed_split_fail_and_the_next_one_is_served(server: Server, victim: str) -> None:
     async with ollama.AsyncClient(server.url) as client:
         for _ in range(KILLS):
             assert await counted(server) == COUNTED
-            (worker,), (runner,) = (
-                processes(server, module) for module in ("pollama.runners.rpc", "pollama.runners.llamacpp")
-            )
+            pair = await only_pair(server)
             started = [asyncio.Event() for _ in range(3)]
             streams = [asyncio.create_task(refused(client, event)) for event in started]
             await asyncio.gather(*(event.wait() for event in started))
-            {"pollama.runners.rpc": worker, "pollama.runners.llamacpp": runner}[victim].send_signal(signal.SIGKILL)
+            pair[victim].send_signal(signal.SIGKILL)
             for error in await asyncio.gather(*streams):
                 assert "model runner has unexpectedly stopped" in error
-                assert ("the worker of device cpu:" in error) == (victim == "pollama.runners.rpc")
-            await asyncio.to_thread(psutil.wait_procs, [worker, runner])
+                assert ("the worker of device cpu:" in error) == (victim == WORKER)
+            await asyncio.to_thread(psutil.wait_procs, list(pair.values()))
         assert await counted(server) == COUNTED
-        for module in ("pollama.runners.rpc", "pollama.runners.llamacpp"):
-            assert len(processes(server, module)) == 1
+        await only_pair(server)
