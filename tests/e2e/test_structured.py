@@ -17,7 +17,7 @@ from tests.e2e.server import Server, running_server
 COUNT = 200
 SEED = 20
 LIVELY = {"temperature": 1.2, "num_predict": 300}
-WILD = {"temperature": 5, "top_k": 0, "top_p": 1, "num_predict": 300}
+WILD = {"temperature": 5, "top_k": 0, "top_p": 1, "num_predict": 1000}
 QUESTION = [{"role": "user", "content": "name: Ida, age: 7. Answer in JSON."}]
 CITY = {"type": "object", "properties": {"city": {"enum": ["Rome", "Oslo"]}}, "required": ["city"]}
 
@@ -52,7 +52,7 @@ async def test_answers_to_200_schemas_validate(client: ollama.AsyncClient) -> No
 
 
 async def complete_answer(client: ollama.AsyncClient, schema: Schema, seed: int) -> str:
-    for sampling in (LIVELY, WILD, WILD, WILD):
+    for sampling in (LIVELY, LIVELY, WILD, WILD, WILD):
         seed += COUNT
         answer = await client.chat("demo", QUESTION, format=schema, think=False, options={**sampling, "seed": seed})
         if answer.done_reason == "stop":
