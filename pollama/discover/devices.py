@@ -31,6 +31,8 @@ log = logging.getLogger(__name__)
 READERS: Final[tuple[Reader, ...]] = (nvidia_gpus, amd.amd_gpus, drm_gpus, apple_gpus)
 """The libraries of the vendors first, the kernel for those that have none."""
 
+_APART_SECONDS: Final = 1.0
+
 
 class DeviceReader:
     """Reads the devices again and again. The engine is asked once, unless only it knows a GPU's free memory.
@@ -56,6 +58,8 @@ class DeviceReader:
         self._probe = probe
         self._clock = clock or SystemClock()
         self._sensors = Sensors()
+        self._told: list[Telemetry] = []
+        self._told_at = 0.0
         self._engine: list[EngineDevice] | None = None
         self._reading = asyncio.Lock()
 
@@ -66,10 +70,16 @@ class DeviceReader:
         return devices if self._speeds is None else self._speeds.devices(devices)
 
     async def telemetry(self) -> list[Telemetry]:
-        """Return how all devices are doing; loads are those since the call before, and not known in the first."""
+        """Return how all devices are doing; loads are means since the reading before, and not known in the first.
+
+        Readings are a second apart at least, whoever asks in between: a load over less is noise.
+        """
         async with self._reading:
-            devices, known = await self._survey()
-            return await asyncio.to_thread(self._sensors.read, devices, known, self._clock.time())
+            if not self._told or self._clock.monotonic() - self._told_at >= _APART_SECONDS:
+                devices, known = await self._survey()
+                self._told = await asyncio.to_thread(self._sensors.read, devices, known, self._clock.time())
+                self._told_at = self._clock.monotonic()
+            return self._told
 
     async def _survey(self) -> tuple[list[Device], list[Gpu]]:
         known = [with_node(gpu) for gpu in await asyncio.to_thread(self._read_gpus)]

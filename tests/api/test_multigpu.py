@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from pollama.api.multigpu import encode
 from pollama.api.services import Services
 from pollama.types.devices import Device, DeviceUse, Link, Telemetry
 from pollama.types.generation import RunnerStatus
@@ -115,6 +116,21 @@ async def test_topology_shows_devices_and_links(api: Api) -> None:
         ],
         "links": [{"from": "cpu:0", "to": "GPU-1", "kind": "numa", "distance": 21}],
     }
+
+
+def test_what_is_known_of_a_device_and_a_link_is_shown() -> None:
+    facts: dict[str, Any] = {
+        "vendor": "nvidia",
+        "uuid": "GPU-1",
+        "pci_address": "0000:01:00.0",
+        "pcie_generation": 5,
+        "pcie_width": 16,
+    }
+    measured: dict[str, Any] = {"numa_node": 0, "bandwidth": 2e12, "compute": 4e14}
+    shown = encode.device(replace(GPU, power_watts=700.0, cache_bytes=50, **facts, **measured))
+    assert shown.items() >= {**facts, **measured, "power_limit": 700, "cache": 50}.items()
+    link = Link(first="GPU-1", second="cpu:0", kind="pcie", bandwidth=24e9, latency=9e-6)
+    assert encode.link(link) == {"from": "GPU-1", "to": "cpu:0", "kind": "pcie", "bandwidth": 24e9, "latency": 9e-6}
 
 
 async def test_status_shows_settings_and_what_is_on_the_devices(api: Api) -> None:

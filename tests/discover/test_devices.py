@@ -191,20 +191,38 @@ async def test_measured_speeds_and_limits_are_part_of_a_reading(tmp_path: Path) 
     assert (await reader.read())[0] == replace(gpu, bandwidth=2e12, compute=4e14, limit_bytes=40 * GIB)
 
 
-async def test_how_devices_do_is_told_by_device(tmp_path: Path) -> None:
-    sensors = Sensors(utilisation=35, power=310.5, temperature=61, clock=1980, memory_clock=2619)
+class HandClock:
+    """A clock that stands still until a test moves it."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def time(self) -> float:
+        return self.now
+
+
+async def test_how_devices_do_is_told_by_device_once_a_second(tmp_path: Path) -> None:
+    loads = iter((35.0, 90.0))
+    sensors = Sensors(power=310.5, temperature=61, clock=1980, memory_clock=2619)
+    clock = HandClock()
     reader = DeviceReader(
         Config(environ=environment()),
-        readers=[lambda: [replace(NVML, sensors=sensors)]],
+        readers=[lambda: [replace(NVML, sensors=replace(sensors, utilisation=next(loads)))]],
         probe=scripted(tmp_path, [H100]),
+        clock=clock,
     )
     gpu, cpu = await reader.telemetry()
-    assert (gpu.device, gpu.memory_used, gpu.utilisation, gpu.power) == ("GPU-1234", 20 * GIB, 35, 310.5)
-    assert (gpu.temperature, gpu.clock, gpu.memory_clock) == (61, 1980, 2619)
-    assert cpu.device.startswith("cpu:")
-    assert cpu.utilisation is None
-    again = (await reader.telemetry())[1].utilisation
-    assert again is None or 0 <= again <= 100
+    assert (gpu.device, gpu.time, gpu.memory_used, gpu.utilisation) == ("GPU-1234", 1000, 20 * GIB, 35)
+    assert (gpu.power, gpu.temperature, gpu.clock, gpu.memory_clock) == (310.5, 61, 1980, 2619)
+    assert (cpu.device[:4], cpu.utilisation) == ("cpu:", None)
+    assert await reader.telemetry() == [gpu, cpu]
+    clock.now += 1
+    gpu, cpu = await reader.telemetry()
+    assert (gpu.time, gpu.utilisation) == (1001, 90)
+    assert cpu.utilisation is not None
 
 
 async def test_a_missing_library_of_rocm_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -12,19 +12,29 @@ from pollama.types.ports import Resident
 
 
 def device(described: Device) -> dict[str, Json]:
-    """Return what does not change of a device."""
+    """Return what does not change of a device. Bandwidth in bytes/s, compute in operations/s, power in watts."""
     facts: dict[str, Json] = {
         "cores": list(described.cores),
         "memory_limit": described.limit_bytes,
         "driver": described.driver,
         "compute_capability": described.compute_capability,
         "integrated": described.integrated,
+        "vendor": described.vendor,
+        "uuid": described.uuid,
+        "pci_address": described.pci_address,
+        "pcie_generation": described.pcie_generation,
+        "pcie_width": described.pcie_width,
+        "cache": described.cache_bytes,
+        "power_limit": described.power_watts,
+        "bandwidth": described.bandwidth,
+        "compute": described.compute,
     }
     return {
         "id": described.id,
         "kind": described.kind,
         "name": described.name,
         "memory_total": described.total_bytes,
+        **({} if described.numa_node is None else {"numa_node": described.numa_node}),
         **{key: value for key, value in facts.items() if value},
     }
 
@@ -35,9 +45,14 @@ def device_use(use: DeviceUse) -> dict[str, Json]:
 
 
 def link(described: Link) -> dict[str, Json]:
-    """Return what joins two devices."""
-    distance = {"distance": described.distance} if described.distance else {}
-    return {"from": described.first, "to": described.second, "kind": described.kind, **distance}
+    """Return what joins two devices. Bandwidth in bytes/s, latency in seconds."""
+    facts: dict[str, Json] = {
+        "distance": described.distance,
+        "bandwidth": described.bandwidth,
+        "latency": described.latency,
+    }
+    known = {key: value for key, value in facts.items() if value}
+    return {"from": described.first, "to": described.second, "kind": described.kind, **known}
 
 
 def loaded_model(replicas: Sequence[Resident]) -> dict[str, Json]:
