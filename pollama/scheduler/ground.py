@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Final
 
-from pollama.scheduler.costs import Engine, Work, engine_of
+from pollama.scheduler.costs import Engine, Work, engine_of, layer_engine
 from pollama.scheduler.estimate import Footprint
 from pollama.scheduler.fitting import Space, Team, fit, fixed_bytes
 from pollama.scheduler.policy import Policy
@@ -16,6 +17,9 @@ from pollama.types.model import Model
 from pollama.types.multigpu import Strategy
 from pollama.types.options import Options
 from pollama.types.plans import Alternative, Plan, Share
+
+TOO_SLOW: Final = 0.15
+"""A device that does less than this share of what another one does gets no replica beside it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +70,20 @@ class Case:
 
     def engine(self, plan: Plan) -> Engine:
         """Return what the cost model sees of a plan."""
-        return engine_of(plan, self.devices, self.links, self.layers)
+        holders = [self.devices[share.device] for share in plan.shares if share.layers]
+        return self._slowed(engine_of(plan, self.devices, self.links, self.layers), holders)
+
+    def split_engine(self, devices: Sequence[Device], borders: Sequence[int], groups: int) -> Engine:
+        """Return what the cost model sees of a layer split."""
+        return self._slowed(layer_engine(devices, borders, self.links, self.sequences, groups), devices)
+
+    def _slowed(self, engine: Engine, devices: Iterable[Device]) -> Engine:
+        """Return an engine as fast as it is taken to be when it mixes kinds of GPU."""
+        overhead = self.policy.multi_gpu.coordination_overhead
+        if not overhead or len({device.kind for device in devices if device.is_gpu}) < 2:
+            return engine
+        stages = (replace(stage, speed=stage.speed.times(1 - overhead)) for stage in engine.stages)
+        return replace(engine, stages=tuple(stages))
 
     def rate(self, engines: Sequence[Engine]) -> float:
         """Return the tokens per second of replicas among which the clients are spread evenly, give or take one."""
@@ -87,15 +104,19 @@ class Case:
         rate = self.rate(engines[:: plans[0].groups])
         return Alternative(strategy=strategy, plans=predicted, tokens_per_second=rate, reason=reason)
 
-    def watts(self, plans: Iterable[Plan]) -> float:
-        """Return what the devices of a layout draw at work."""
-        holders = {share.device for plan in plans for share in plan.shares if share.layers}
-        return sum(watts_of(self.devices[device]) for device in holders)
+    def worth(self, rate: float, devices: Iterable[Device]) -> float:
+        """Return what is to be as large as can be: tokens per second, or per joule of the devices at work."""
+        return rate / sum(map(watts_of, devices)) if self.asked.algorithm == "power_aware" else rate
+
+    def worth_of(self, layout: Alternative) -> float:
+        """Return what a layout is worth."""
+        holders = {share.device for plan in layout.plans for share in plan.shares if share.layers}
+        return self.worth(layout.tokens_per_second, [self.devices[device] for device in sorted(holders)])
 
 
 @dataclass(frozen=True, slots=True)
 class Ground:
-    """Where blocks may go: to ``usable`` devices, fastest first. ``hosts`` are the CPU devices that may serve GPUs.
+    """Where blocks may go: to ``usable`` devices, the most worthy first. ``hosts`` are the CPU devices beside GPUs.
 
     Layer splits are made of ``groups`` equal ones.
     """

@@ -10,11 +10,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from pollama.scheduler.capacity import DEFAULT_BATCH, context_lengths, single
+from pollama.scheduler.capacity import DEFAULT_BATCH, context_lengths, is_automatic, single
 from pollama.scheduler.costs import Work
 from pollama.scheduler.estimate import footprint
 from pollama.scheduler.fitting import Space, has_room
-from pollama.scheduler.ground import Case, Ground
+from pollama.scheduler.ground import TOO_SLOW, Case, Ground
 from pollama.scheduler.policy import Policy
 from pollama.scheduler.replicas import one_replica, replicas
 from pollama.scheduler.rules import Asked
@@ -83,7 +83,7 @@ def predicted(task: Task, plan: Plan, spaces: Sequence[Space]) -> Alternative:
 def another(task: Task, like: Plan, spaces: Sequence[Space]) -> Plan | None:
     """Return a plan for a further replica like one that is there, with the same context length, or None.
 
-    It has to make the two of them faster together than the one alone.
+    It must not be much slower than that one.
     """
     if like.groups > 1:
         return like if has_room(like, spaces) else None
@@ -92,8 +92,8 @@ def another(task: Task, like: Plan, spaces: Sequence[Space]) -> Plan | None:
     if plan is None:
         return None
     case = ground.case
-    engines = [case.engine(like), case.engine(plan)]
-    if case.asked.algorithm != "memory_only" and case.rate(engines) < case.rate(engines[:1]):
+    slow = case.work.rate(case.engine(plan), case.clients) < TOO_SLOW * case.work.rate(case.engine(like), case.clients)
+    if slow and case.asked.algorithm != "memory_only":
         return None
     return case.alternative(like.strategy, [plan]).plans[0]
 
@@ -101,6 +101,7 @@ def another(task: Task, like: Plan, spaces: Sequence[Space]) -> Plan | None:
 def _ground(task: Task, context: int, spaces: Sequence[Space]) -> Ground:
     usable = [space for space in spaces if space.free > 0 and task.may_use(space)]
     flash = task.policy.flash_attention is not False
+    batch = DEFAULT_BATCH if is_automatic(task.options, "num_batch") else max(1, task.options.num_batch)
     case = Case(
         model=task.model,
         options=task.options,
@@ -109,15 +110,15 @@ def _ground(task: Task, context: int, spaces: Sequence[Space]) -> Ground:
         asked=task.asked,
         links=task.links,
         work=Work(task.model, task.policy.kv_type, task.asked.demand(len(usable))),
-        need=footprint(task.model, single(context, DEFAULT_BATCH), task.policy.kv_type, flash_attention=flash),
+        need=footprint(task.model, single(context, batch), task.policy.kv_type, flash_attention=flash),
         devices={space.device.id: space.device for space in spaces},
     )
     return Ground(case, _considered(case, usable), [space for space in spaces if not space.device.is_gpu])
 
 
 def _considered(case: Case, usable: Sequence[Space]) -> list[Space]:
-    """Return the devices that can matter, fastest first: the fastest ones, and those with most room."""
-    rates = {space.device.id: case.rate_alone(space, case.clients) for space in usable}
+    """Return the devices that can matter, the most worthy ones first: those, and those with most room."""
+    rates = {space.device.id: case.worth(case.rate_alone(space, case.clients), [space.device]) for space in usable}
     ranked = sorted(usable, key=lambda space: (-rates[space.device.id], -space.free, space.device.id))
     if len(ranked) <= _FASTEST + _LARGEST:
         return ranked
@@ -128,7 +129,7 @@ def _considered(case: Case, usable: Sequence[Space]) -> list[Space]:
 
 def _weighed(ground: Ground) -> list[Alternative]:
     found = [layout for strategy in _wanted(ground.case.asked) if (layout := _LAYOUTS[strategy](ground)) is not None]
-    return sorted(found, key=lambda layout: (_is_experimental(ground.case, layout), -_worth(ground.case, layout)))
+    return sorted(found, key=lambda layout: (_is_experimental(ground.case, layout), -ground.case.worth_of(layout)))
 
 
 def _wanted(terms: Asked) -> Sequence[Strategy]:
@@ -140,8 +141,3 @@ def _wanted(terms: Asked) -> Sequence[Strategy]:
 def _is_experimental(case: Case, layout: Alternative) -> bool:
     """Tell a tensor split over GPUs, which llama.cpp calls experimental: it is shown, and chosen when asked for."""
     return case.asked.strategy == "auto" and layout.strategy == "tensor" and layout.plans[0].gpu_layers > 0
-
-
-def _worth(case: Case, layout: Alternative) -> float:
-    speed = layout.tokens_per_second
-    return speed / case.watts(layout.plans) if case.asked.algorithm == "power_aware" else speed

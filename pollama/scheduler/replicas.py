@@ -11,13 +11,11 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from pollama.scheduler.fitting import Space, Team
-from pollama.scheduler.ground import Case, Ground
+from pollama.scheduler.ground import TOO_SLOW, Case, Ground
 from pollama.types.plans import Alternative, Plan
 
 _CANDIDATES: Final = 4
 """For each replica, so many devices are looked at more closely."""
-_TOO_SLOW: Final = 0.15
-"""A device that does less than this share of what the fastest one does gets no replica beside it."""
 
 
 def replicas(ground: Ground) -> Alternative | None:
@@ -44,26 +42,28 @@ def _able(ground: Ground) -> list[Space]:
 
 
 def _fastest(case: Case, able: Sequence[Space], most: int) -> list[Space]:
-    """Return the set of up to ``most`` devices with most tokens per second."""
+    """Return the set of up to ``most`` devices that is worth most."""
     sets = [chosen for count in range(1, most + 1) if (chosen := _fastest_set(case, able, count))]
-    return max(sets, key=lambda chosen: (_rate(case, chosen), -len(chosen)), default=[])
+    return max(sets, key=lambda chosen: (_worth(case, chosen), -len(chosen)), default=[])
 
 
 def _fastest_set(case: Case, able: Sequence[Space], count: int) -> list[Space]:
-    """Return the fastest ``count`` devices of which none is too slow to stand beside the others; [] for none."""
+    """Return the best ``count`` devices of which none is too slow to stand beside the others; [] for none."""
     part = -(-case.clients // count)
     rates = {space.device.id: case.rate_alone(space, part) for space in able}
-    order = sorted(able, key=lambda space: -rates[space.device.id])
+    order = sorted(able, key=lambda space: -case.worth(rates[space.device.id], [space.device]))
     for begin in range(len(order) - count + 1):
         chosen = order[begin : begin + count]
-        if rates[chosen[-1].device.id] >= _TOO_SLOW * rates[chosen[0].device.id]:
+        speeds = [rates[space.device.id] for space in chosen]
+        if min(speeds) >= TOO_SLOW * max(speeds):
             return chosen
     return []
 
 
-def _rate(case: Case, chosen: Sequence[Space]) -> float:
+def _worth(case: Case, chosen: Sequence[Space]) -> float:
     least, more = divmod(case.clients, len(chosen))
-    return sum(case.rate_alone(space, least + (index < more)) for index, space in enumerate(chosen))
+    rate = sum(case.rate_alone(space, least + (index < more)) for index, space in enumerate(chosen))
+    return case.worth(rate, [space.device for space in chosen])
 
 
 def _plans(ground: Ground, order: Sequence[Space], count: int) -> Iterator[Plan]:

@@ -10,7 +10,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from pollama.scheduler.costs import layer_engine
 from pollama.scheduler.fitting import Apportion, Space, Team, by_memory
 from pollama.scheduler.ground import Ground, speed_beside
 from pollama.scheduler.layers import BySpeed
@@ -18,6 +17,7 @@ from pollama.types.plans import Alternative, Plan
 
 _PATIENCE: Final = 2
 """So many further devices that make a split no faster, and no more are tried."""
+_FEW: Final = 4
 _SMALL: Final = 8
 _GROUPS: Final = 2
 """More than so many groups on the same stages were measured to bring no more."""
@@ -27,7 +27,7 @@ _MOST_STAGES: Final = 64
 def pipeline(ground: Ground) -> Alternative | None:
     """Return the best layer split over at least two devices, the CPU beside GPUs being one, or None."""
     layouts = [layout for groups in (1, _GROUPS) if (layout := _in_groups(ground, groups)) is not None]
-    return max(layouts, key=lambda layout: layout.tokens_per_second, default=None)
+    return max(layouts, key=ground.case.worth_of, default=None)
 
 
 def _in_groups(ground: Ground, groups: int) -> Alternative | None:
@@ -41,15 +41,12 @@ def _in_groups(ground: Ground, groups: int) -> Alternative | None:
 
 def hybrid(ground: Ground) -> Alternative | None:
     """Return the best number of replicas of layer splits with equally many stages, or None for fewer than two."""
-    found = list(_several(ground))
-    rates = [
-        ground.case.rate([ground.case.engine(plan) for plan in found[:count]]) for count in range(2, len(found) + 1)
+    case, found = ground.case, list(_several(ground))
+    layouts = [
+        case.alternative("hybrid", found[:count], f"{count} replicas of a split over {stage_count(found[0])} devices")
+        for count in range(2, len(found) + 1)
     ]
-    if not rates:
-        return None
-    plans = found[: rates.index(max(rates)) + 2]
-    reason = f"{len(plans)} replicas of a split over {stage_count(plans[0])} devices"
-    return ground.case.alternative("hybrid", plans, reason)
+    return max(layouts, key=case.worth_of, default=None)
 
 
 def _several(ground: Ground) -> Iterator[Plan]:
@@ -76,14 +73,14 @@ def _smallest_split(ground: Ground) -> Plan | None:
 def best_split(ground: Ground, size: int = 0) -> Plan | None:
     """Return the fastest layer split over ``size`` devices (0 = any number from two on), or None where none fits."""
     splits = [split for pool in _pools(ground) for split in _splits(ground, pool, size)]
-    splits.sort(key=lambda split: -split.rate)
+    splits.sort(key=lambda split: -split.worth)
     return next((plan for split in splits if (plan := ground.case.fit(split.team)) is not None), None)
 
 
 @dataclass(frozen=True, slots=True)
 class _Split:
     team: Team
-    rate: float
+    worth: float
 
 
 def _pools(ground: Ground) -> list[list[Space]]:
@@ -103,11 +100,11 @@ def _splits(ground: Ground, pool: Sequence[Space], size: int) -> Iterator[_Split
         split = _refined(ground, pool[:count], size)
         if split is not None:
             yield split
-            worse = 0 if split.rate > best else worse + 1
-            best = max(best, split.rate)
+            worse = 0 if split.worth > best else worse + 1
+            best = max(best, split.worth)
         if worse > _PATIENCE:
             break
-    if split := _with_host(ground, pool, size):
+    if best == 0.0 and (split := _with_host(ground, pool, size)):
         yield split
 
 
@@ -133,41 +130,55 @@ def _refined(ground: Ground, chosen: Sequence[Space], size: int) -> _Split | Non
         return split
     smaller = [_split(ground, [space for space in chosen if space is not left]) for left in chosen]
     found = [candidate for candidate in (split, *smaller) if candidate is not None]
-    return max(found, key=lambda candidate: candidate.rate, default=None)
+    return max(found, key=lambda candidate: candidate.worth, default=None)
 
 
 def _split(ground: Ground, chosen: Sequence[Space]) -> _Split | None:
-    stages = tuple(reversed(chosen))
-    host = ground.host if stages[0].device.is_gpu else None
-    team = Team(stages, host, ground.case.layers, _apportion(ground, stages))
-    borders = team.apportion(ground.case.need, 0, stages)
+    """Return the best split over all of ``chosen``, in whichever order; None where they cannot hold the model."""
+    found = (_in_order(ground, stages) for stages in _orders(ground, chosen))
+    return max((split for split in found if split), key=lambda split: split.worth, default=None)
+
+
+def _orders(ground: Ground, chosen: Sequence[Space]) -> list[tuple[Space, ...]]:
+    """Return orders of the stages: the last one has the output too. In a few stages each is tried there."""
+    case = ground.case
+    ascending = sorted(chosen, key=lambda space: case.rate_alone(space, case.clients))
+    lasts = ascending[::-1] if len(ascending) <= _FEW else [ascending[-1], ascending[0]]
+    return [(*(space for space in ascending if space is not last), last) for last in lasts]
+
+
+def _in_order(ground: Ground, stages: tuple[Space, ...]) -> _Split | None:
+    case = ground.case
+    team = Team(stages, ground.host if stages[0].device.is_gpu else None, case.layers, _apportion(ground, stages))
+    borders = team.apportion(case.need, 0, stages)
     if borders[0] == borders[-1]:
         return None
-    engine = layer_engine(
-        [space.device for space in stages], borders, ground.case.links, ground.case.sequences, ground.groups
-    )
-    return _Split(team, ground.case.work.rate(engine, ground.case.clients) * _mixed(ground, stages))
+    devices = [space.device for space in stages]
+    rate = case.work.rate(case.split_engine(devices, borders, ground.groups), case.clients)
+    return _Split(team, case.worth(rate, devices))
 
 
 def _with_host(ground: Ground, pool: Sequence[Space], size: int) -> _Split | None:
-    """Return a split in which the CPU has the blocks that GPUs have no room for."""
-    host = ground.host
-    if not pool or not pool[0].device.is_gpu or host is None or host not in ground.usable or size == 1:
-        return None
-    chosen = pool[: size - 1 if size else min(len(pool), ground.case.layers - 1, _MOST_STAGES)]
-    missing = ground.case.blocks_bytes - sum(max(0, ground.case.room(space)) for space in chosen)
+    """Return the best split in which a CPU device has the blocks that the GPUs of a pool have no room for."""
+    case = ground.case
+    block = max(weight + kv for weight, kv in zip(case.need.weights, case.need.kv, strict=True))
+    gpus = [space for space in pool if space.device.is_gpu and case.room(space) >= block]
+    hosts = [space for space in ground.usable if not space.device.is_gpu][:_FEW]
+    found = [_on_host(ground, gpus[: size - 1 or None] if size else gpus[:_SMALL], host) for host in hosts if gpus]
+    return max((split for split in found if split), key=lambda split: split.worth, default=None)
+
+
+def _on_host(ground: Ground, gpus: Sequence[Space], host: Space) -> _Split | None:
+    case = ground.case
+    missing = case.blocks_bytes - sum(case.room(space) for space in gpus)
     if not 0 < missing <= host.free:
         return None
-    stages = tuple(reversed(chosen))
+    stages = _orders(ground, gpus)[0]
     team = Team(stages, host, None, _apportion(ground, stages))
-    plan = ground.case.fit(team)
-    return None if plan is None else _Split(team, ground.case.rate([ground.case.engine(plan)]) * _mixed(ground, stages))
-
-
-def _mixed(ground: Ground, stages: Sequence[Space]) -> float:
-    """Return the share of its speed that a split keeps which may be over several kinds of GPU."""
-    kinds = {space.device.kind for space in stages if space.device.is_gpu}
-    return 1.0 if len(kinds) < 2 else 1 - ground.case.policy.multi_gpu.coordination_overhead
+    plan = case.fit(team)
+    if plan is None:
+        return None
+    return _Split(team, case.worth(case.rate([case.engine(plan)]), [host.device, *(gpu.device for gpu in gpus)]))
 
 
 def _apportion(ground: Ground, stages: Sequence[Space]) -> Apportion:
