@@ -7,16 +7,41 @@ that leaves ``native`` is typed again.
 from __future__ import annotations
 
 import ctypes
+import importlib
+import importlib.util
+import sys
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 from typing import Any, Final
 
-import llama_cpp
-import llama_cpp.llama_cpp as _llama
+_PACKAGE: Final = "llama_cpp"
 
-llama: Final[Any] = _llama
+
+def _found() -> ModuleSpec:
+    spec = importlib.util.find_spec(_PACKAGE)
+    if spec is None:
+        raise ModuleNotFoundError(f"No module named {_PACKAGE!r}", name=_PACKAGE)
+    return spec
+
+
+def low_level(name: str) -> Any:
+    """Import a module of the package but not the package, whose high-level half takes longer than all the rest.
+
+    What stands in for the package meanwhile is gone afterwards: ``import llama_cpp`` still means what it says.
+    """
+    if _PACKAGE in sys.modules:
+        return importlib.import_module(f"{_PACKAGE}.{name}")
+    sys.modules[_PACKAGE] = importlib.util.module_from_spec(_found())
+    try:
+        return importlib.import_module(f"{_PACKAGE}.{name}")
+    finally:
+        del sys.modules[_PACKAGE]
+
+
+llama: Final = low_level("llama_cpp")
 """The low-level functions, structures and constants of llama.h."""
 
-LIBRARIES: Final = Path(llama_cpp.__file__).parent / "lib"
+LIBRARIES: Final = Path(llama.__file__).parent / "lib"
 """Where the package keeps its shared libraries."""
 
 

@@ -16,18 +16,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import llama_cpp.mtmd_cpp as typed_mtmd
 import numpy as np
 from numpy.typing import NDArray
 
-from pollama.native.binding import llama
+from pollama.native.binding import llama, low_level
 from pollama.native.context import Context
 from pollama.native.errors import DecodeError, NativeError, NoRoomError
 from pollama.native.library import LOG, log_receiver
 from pollama.native.model import Model
 from pollama.native.placeholder import placeholder
 
-mtmd: Final[Any] = typed_mtmd
+mtmd: Final = low_level("mtmd_cpp")
 
 
 class MediaChunk:
