@@ -43,6 +43,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--settle", type=float, default=1.0, help="seconds before each measurement")
     parser.add_argument("--seconds", type=float, default=4.0, help="of each measurement")
     parser.add_argument("--rate", type=float, default=4.0, help="requests per second of the open loop")
+    parser.add_argument("--llama-server", type=Path, help="the program; built first where it is not given")
     parser.add_argument("--output", type=Path, default=OUTPUT)
     parser.add_argument("--log", type=Path, help="where the servers' own output goes")
     return parser.parse_args()
@@ -72,7 +73,7 @@ def machine() -> dict[str, Any]:
 def bench_of(arguments: argparse.Namespace, folder: Path, log: IO[bytes]) -> Bench:
     """Return what the command line chose; ``folder`` is for models and stores."""
     return Bench(
-        program=llama_server(ENGINE_FLAGS),
+        program=arguments.llama_server or llama_server(ENGINE_FLAGS),
         folder=folder,
         models=arguments.models,
         clients=arguments.clients,

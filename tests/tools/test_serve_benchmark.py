@@ -30,7 +30,6 @@ from benchmarks.serve.figures import (
     tokens_between,
 )
 from benchmarks.serve.load import Answer, Client, Pace, Window, run
-from benchmarks.serve.plot import write_plot
 from benchmarks.serve.proxy import LeastConnections
 from benchmarks.serve.workload import Ask, Scenario, asks, random_texts
 
@@ -246,7 +245,9 @@ def test_figures_that_were_not_measured_are_dashes() -> None:
 
 
 def test_the_plot_has_both_servers(tmp_path: Path) -> None:
-    pytest.importorskip("matplotlib")
+    pytest.importorskip("matplotlib", reason="only `make bench` installs it")
+    from benchmarks.serve.plot import write_plot
+
     path = tmp_path / "plot.svg"
     write_plot(results(), path)
     assert path.read_text(encoding="utf-8").count("<svg") == 1
