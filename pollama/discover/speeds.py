@@ -40,7 +40,7 @@ class DeviceSpeed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LinkSpeed:
-    """A measurement of a link: ``bandwidth`` in bytes/s, ``latency`` of one way in seconds."""
+    """A measurement of a link, in the units of ``Link``."""
 
     build: str
     bandwidth: float

@@ -99,10 +99,10 @@ class Computer:
         _calls().stop(self._backend)
 
     @contextmanager
-    def weights(self, count: int) -> Iterator[Sequence[Tensor]]:
-        """Lend ``count`` matrices. Raises NativeError when the device has no memory for them."""
-        with _context(count) as context, self._matrices(context, count, self._layout()) as matrices:
-            content = random_weights()
+    def weights(self, count: int, width: int = WIDTH) -> Iterator[Sequence[Tensor]]:
+        """Lend ``count`` square matrices. Raises NativeError when the device has no memory for them."""
+        with _context(count) as context, self._matrices(context, count, width, self._layout()) as matrices:
+            content = random_weights(width)
             for matrix in matrices:
                 matrix.write(content)
             yield matrices
@@ -116,8 +116,8 @@ class Computer:
                 yield tensor
 
     @contextmanager
-    def _matrices(self, context: Any, count: int, buffer_type: Any) -> Iterator[list[Tensor]]:
-        matrices = [Tensor(_calls().matrix(context, _Q4_0, WIDTH, WIDTH)) for _ in range(count)]
+    def _matrices(self, context: Any, count: int, width: int, buffer_type: Any) -> Iterator[list[Tensor]]:
+        matrices = [Tensor(_calls().matrix(context, _Q4_0, width, width)) for _ in range(count)]
         with _allocated(context, buffer_type):
             yield matrices
 
@@ -127,7 +127,7 @@ class Computer:
 
     def _multiplies_from(self, buffer_type: Any) -> bool:
         calls = _calls()
-        with _context(3) as context, self._matrices(context, 1, buffer_type) as (matrix,):
+        with _context(3) as context, self._matrices(context, 1, WIDTH, buffer_type) as (matrix,):
             vector = calls.matrix(context, _F32, WIDTH, 1)
             return bool(calls.supports(self.device, calls.multiply(context, matrix.handle, vector)))
 
@@ -141,20 +141,20 @@ class Computer:
         return [*found, _calls().buffer_type(self.device)]
 
     @contextmanager
-    def product(self, matrices: Sequence[Tensor], columns: int) -> Iterator[Product]:
+    def product(self, matrices: Sequence[Tensor], columns: int, width: int = WIDTH) -> Iterator[Product]:
         """Lend the product of all ``matrices`` with ``columns`` vectors, ready to be computed again and again.
 
         Raises NativeError when the device has no memory for the vectors.
         """
         calls = _calls()
         with _context(len(matrices) + 1) as context:
-            ones = vectors = calls.matrix(context, _F32, WIDTH, columns)
+            ones = vectors = calls.matrix(context, _F32, width, columns)
             for matrix in matrices:
                 vectors = calls.multiply(context, matrix.handle, vectors)
             graph = calls.graph(context)
             calls.expand(graph, vectors)
             with self._allocated_graph(graph):
-                Tensor(ones).write(np.ones(WIDTH * columns, dtype=np.float32))
+                Tensor(ones).write(np.ones(width * columns, dtype=np.float32))
                 yield Product(self._backend, graph, Tensor(vectors))
 
     @contextmanager
@@ -224,11 +224,11 @@ def _allocated(context: Any, buffer_type: Any) -> Iterator[None]:
         _calls().free_buffer(buffer)
 
 
-def random_weights() -> npt.NDArray[np.uint8]:
-    """Return the Q4_0 blocks of one matrix with random weights."""
-    shape = MATRIX_BYTES // 18, 16
+def random_weights(width: int = WIDTH) -> npt.NDArray[np.uint8]:
+    """Return the Q4_0 blocks of one matrix with random weights; ``width`` is a multiple of 32."""
+    shape = width * width // 32, 16
     random = np.random.default_rng(0)
     quants = random.integers(1, 16, shape, dtype=np.uint8) | random.integers(1, 16, shape, dtype=np.uint8) << 4
-    scale = np.float16(1 / (_DEVIATION * WIDTH**0.5))
+    scale = np.float16(1 / (_DEVIATION * width**0.5))
     scales = np.full((shape[0], 1), scale, dtype=np.float16).view(np.uint8)
     return np.hstack([scales, quants])

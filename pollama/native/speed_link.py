@@ -29,33 +29,52 @@ from pollama.native.speed_graph import Computer, Tensor
 _SECONDS: Final = 0.25
 _LARGE: Final = 8 << 20
 """As much as a batch of activations; ggml compares hashes of what is larger before it sends it."""
-_SMALL: Final = 4
+_WIDTH: Final = 64
+_OPERATIONS: Final = 64
+"""About as many as a few layers have."""
+
 _START_SECONDS: Final = 30.0
 _POLL_SECONDS: Final = 0.02
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LinkSpeed:
-    """``bandwidth`` towards the device in bytes/s, ``latency`` of one way in seconds."""
+    """``bandwidth`` towards the device in bytes/s; ``latency`` in seconds: what a hand-over costs besides."""
 
     bandwidth: float
     latency: float
 
 
 def measure(name: str) -> LinkSpeed:
-    """Measure the way to the memory of the device ``name``. Raises NativeError for one that cannot be used."""
+    """Measure the way to the memory of the device ``name``. Raises NativeError for one that cannot be used.
+
+    A hand-over is a small vector written, a graph of operations that cost next to nothing computed, a number read.
+    """
     computer = Computer(name, 1)
+    number = np.zeros(1, dtype=np.float32)
     try:
-        with computer.tensor(_LARGE) as large, computer.tensor(_SMALL) as small:
-            content, number = np.zeros(_LARGE, dtype=np.uint8), np.zeros(_SMALL, dtype=np.uint8)
-            round_trip = _seconds(lambda: small.read(number))
+        with computer.tensor(_LARGE) as large:
+            content = np.zeros(_LARGE, dtype=np.uint8)
+            round_trip = _seconds(lambda: large.read(number))
             transfer = _seconds(lambda: _write_all(large, content, number))
+            latency = _hand_over(computer, large)
     finally:
         computer.close()
-    return LinkSpeed(bandwidth=_LARGE / max(transfer - round_trip, 1e-9), latency=round_trip / 2)
+    return LinkSpeed(bandwidth=_LARGE / max(transfer - round_trip, 1e-9), latency=latency)
 
 
-def _write_all(tensor: Tensor, content: npt.NDArray[np.uint8], number: npt.NDArray[np.uint8]) -> None:
+def _hand_over(computer: Computer, target: Tensor) -> float:
+    vector = np.ones(_WIDTH, dtype=np.float32)
+    with computer.weights(_OPERATIONS, _WIDTH) as matrices, computer.product(matrices, 1, _WIDTH) as product:
+
+        def run() -> None:
+            target.write(vector)
+            product.compute()
+
+        return _seconds(run)
+
+
+def _write_all(tensor: Tensor, content: npt.NDArray[np.uint8], number: npt.NDArray[np.float32]) -> None:
     """Write, and wait until it has arrived: some devices only queue what is written."""
     tensor.write(content)
     tensor.read(number)

@@ -65,7 +65,8 @@ class Link:
     (10 = the same node, 0 = not known); ``nvlink`` and ``pcie``: a direct way to a GPU; ``host``: by way of the
     machine's memory; ``network``: another machine.
 
-    ``bandwidth`` in bytes/s and ``latency`` of one way in seconds, 0 = unknown.
+    ``bandwidth`` in bytes/s; ``latency`` in seconds is what it costs besides to hand work over and get the result
+    back. 0 = unknown.
     """
 
     first: str
