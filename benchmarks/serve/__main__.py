@@ -3,8 +3,8 @@
 python -m benchmarks.serve [--parts P ...] [--models M ...] [--clients N ...] [--loads L ...] [--rounds N] ...
 
 Both servers run side by side and get the same load in turn, round after round. The figures of all rounds are kept in
-serve.json of the output folder, beside the tables and the plot that are made from it. Parts that are not measured
-again keep what the file has of them.
+serve.json of the output folder, beside the plot that is made from it; the tables go into performance.md of the folder
+above. Parts that are not measured again keep what the file has of them.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from benchmarks.serve.load import Pace
 from benchmarks.serve.matrix import CLIENTS, SUBJECTS
 from benchmarks.serve.parts import PARTS, Bench
 from benchmarks.serve.plot import write_plot
-from benchmarks.serve.tables import document
+from benchmarks.serve.tables import document, inserted
 from pollama import __version__
 from tools.llama_server import ENGINE_FLAGS, llama_server
 
@@ -98,8 +98,10 @@ def measure(arguments: argparse.Namespace, folder: Path) -> Iterator[tuple[str, 
 def write(results: dict[str, Any], output: Path) -> None:
     """Keep the figures, and what is made from them."""
     (output / "serve.json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
-    (output / "serve.md").write_text(document(results), encoding="utf-8")
     write_plot(results, output / "serve.svg")
+    page = output.parent / "performance.md"
+    if page.exists():
+        page.write_text(inserted(page.read_text(encoding="utf-8"), document(results)), encoding="utf-8")
 
 
 def main() -> None:

@@ -12,6 +12,9 @@ from benchmarks.serve.figures import Spread, ratio, spread
 Record = Mapping[str, Any]
 OURS: Final = "pollama"
 THEIRS: Final = "llama-server"
+BEGIN: Final = "<!-- benchmarks.serve: begin -->\n"
+END: Final = "<!-- benchmarks.serve: end -->"
+"""Between these lines a page has the tables."""
 _MIB: Final = 2**20
 
 
@@ -24,6 +27,13 @@ def document(results: Mapping[str, Any]) -> str:
         if part in results
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def inserted(page: str, text: str) -> str:
+    """Return ``page`` with ``text`` in place of what stands between its marks; as it is where it has none."""
+    before, begin, rest = page.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    return f"{before}{begin}\n{text}\n{end}{after}" if end else page
 
 
 _TITLES: Final = {

@@ -244,6 +244,17 @@ def test_figures_that_were_not_measured_are_dashes() -> None:
     assert "| – / – | – (– to –) |" in tables.document({"same": lacking["same"]})
 
 
+def test_a_page_has_the_tables_between_its_marks() -> None:
+    page = f"before\n{tables.BEGIN}old\n{tables.END}\nafter\n"
+    new = tables.inserted(page, "new\n")
+    assert new == f"before\n{tables.BEGIN}\nnew\n\n{tables.END}\nafter\n"
+    assert tables.inserted(new, "new\n") == new
+
+
+def test_a_page_without_marks_stays_as_it_is() -> None:
+    assert tables.inserted("text\n", "new\n") == "text\n"
+
+
 def test_the_plot_has_both_servers(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib", reason="only `make bench` installs it")
     from benchmarks.serve.plot import write_plot
