@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+from gguf import GGUFReader
 
 from pollama.errors import PollamaError
 from pollama.models.gguf import read_header
@@ -13,6 +16,7 @@ from pollama.models.library import ModelLibrary
 from pollama.models.quantization import needed_type
 from pollama.types.library import CreateRequest
 from tests.models.fixtures import LLAMA_KEYS, create, import_gguf, upload, write_gguf
+from tools.random_model import Spec, write_random_model
 
 
 async def test_weights_are_quantized(library: ModelLibrary, root: Path, weights: Path) -> None:
@@ -62,6 +66,40 @@ async def test_a_quantization_that_is_given_up_leaves_nothing(
     assert not (root / "manifests/registry.ollama.ai/library/m").exists()
     assert await library.has_blob(digest)
     assert not _children()
+
+
+BY_LLAMA_CPP = """
+import ctypes
+import sys
+import llama_cpp
+source, target, kind = sys.argv[1:]
+llama_cpp.llama_backend_init()
+parameters = llama_cpp.llama_model_quantize_default_params()
+parameters.ftype = int(kind)
+parameters.allow_requantize = True
+sys.exit(llama_cpp.llama_model_quantize(source.encode(), target.encode(), ctypes.byref(parameters)))
+"""
+"""What llama.cpp's llama-quantize does with ``--allow-requantize``."""
+
+
+@pytest.mark.parametrize(("wish", "number"), [("q4_k_m", 15), ("q4_k_s", 14), ("q8_0", 7), ("bf16", 32)])
+async def test_weights_are_those_that_llama_cpp_makes(
+    library: ModelLibrary, tmp_path: Path, wish: str, number: int
+) -> None:
+    source, expected = tmp_path / "source.gguf", tmp_path / "expected.gguf"
+    write_random_model(source, Spec(layers=4, width=256, ffn=512, quant="f16"))
+    await import_gguf(library, source)
+    await create(library, "m", source="base", quantize=wish)
+    command = [sys.executable, "-c", BY_LLAMA_CPP, str(source), str(expected), str(number)]
+    subprocess.run(command, check=True, capture_output=True)
+    made = (await library.resolve("m")).stored.weights
+    assert made is not None
+    assert _tensors(made) == _tensors(expected)
+    assert read_header(made).values == read_header(expected).values
+
+
+def _tensors(path: Path) -> dict[str, tuple[object, bytes]]:
+    return {tensor.name: (tensor.tensor_type, tensor.data.tobytes()) for tensor in GGUFReader(path).tensors}
 
 
 def _children() -> list[str]:
