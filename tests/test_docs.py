@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from aiohttp import web
 
 from pollama.api.app import create_app
 from pollama.api.services import Services
@@ -112,8 +113,8 @@ def test_every_setting_is_described() -> None:
     assert [variable for variable in variables if f"`{variable}`" not in page] == []
 
 
-def routes() -> set[str]:
-    """Return ``METHOD /path`` of every route of the server."""
+def application() -> web.Application:
+    """Return the server's application, with fakes behind it."""
     services = Services(
         inference=FakeInference(),
         library=FakeLibrary(),
@@ -124,7 +125,12 @@ def routes() -> set[str]:
         listen_host="127.0.0.1",
         origins=(),
     )
-    resources = ((route.method, route.resource) for route in create_app(services).router.routes())
+    return create_app(services)
+
+
+def routes() -> set[str]:
+    """Return ``METHOD /path`` of every route of the server."""
+    resources = ((route.method, route.resource) for route in application().router.routes())
     return {f"{method} {resource.canonical}" for method, resource in resources if resource is not None}
 
 

@@ -16,6 +16,7 @@ from pollama.api.multigpu.routes import multigpu_routes
 from pollama.api.ollama.routes import native_routes
 from pollama.api.openai.responses.store import RESPONSE_STORE, ResponseStore
 from pollama.api.openai.routes import openai_routes
+from pollama.api.openapi.routes import openapi_routes
 from pollama.api.origins import OriginPolicy
 from pollama.api.services import SERVICES, Services
 
@@ -43,6 +44,7 @@ def create_app(services: Services) -> web.Application:
     app.add_routes(openai_routes())
     app.add_routes(anthropic_routes())
     app.add_routes(multigpu_routes())
+    app.add_routes(openapi_routes())
     return app
 
 

@@ -535,3 +535,11 @@ async def test_calls_behind_the_first_are_left_out_where_only_one_is_wanted(api:
 async def test_a_bias_that_cannot_be_is_refused(api: Api, bias: dict[str, float], text: str) -> None:
     answer = await api.post(CHAT, {**TALK, "logit_bias": bias})
     assert (answer.status, json.loads(answer.body)["error"]["message"]) == (400, text)
+
+
+async def test_a_form_that_cannot_be_read_is_refused(api: Api) -> None:
+    body = '--x\r\nContent-Disposition: form-data; name="\x06"\r\n\r\nm\r\n--x--\r\n'
+    kind = "multipart/form-data; boundary=x"
+    answer = await api.post("/v1/audio/transcriptions", body, Content_Type=kind)
+    assert answer.status == 400
+    assert json.loads(answer.body)["error"]["message"].startswith("failed to parse multipart form: ")

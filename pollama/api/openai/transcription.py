@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from email.message import EmailMessage
 
 from aiohttp import BodyPartReader, web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from pollama.api.generation import translated
 from pollama.api.openai.errors import envelope
@@ -65,6 +66,8 @@ async def _read_form(request: web.Request) -> Form:
                 audio = bytes(await part.read())
             elif isinstance(part, BodyPartReader) and part.name:
                 texts.setdefault(part.name, (await part.read()).decode("utf-8", "replace"))
+    except HttpProcessingError as error:
+        raise BadRequestError(f"failed to parse multipart form: {error.message}") from None
     except (ValueError, AssertionError) as error:
         raise BadRequestError(f"failed to parse multipart form: {error}") from None
     return Form(texts=texts, audio=audio)
