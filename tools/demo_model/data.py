@@ -32,11 +32,11 @@ def draw_chat(w: Words, progress: float) -> Chat:
         return _long_chat(w)
     number = w.rng.choice((1, 1, 2, 3)) if progress > 0.05 else 1
     kind = w.rng.random()
-    if kind < 0.25:
+    if kind < 0.22:
         return Chat(_plain_system(w), [], _small_talk(w, number))
-    if kind < 0.48:
+    if kind < 0.46:
         return _fact_chat(w, number, most=1 + int(min(5.0, 20 * progress)))
-    return _tool_chat(w, number, most=1 if progress < 0.08 else 3, easy=progress < 0.08)
+    return _tool_chat(w, number, most=1 if progress < 0.08 else 4, easy=progress < 0.08)
 
 
 def _plain_system(w: Words) -> str:
@@ -50,13 +50,13 @@ def _small_talk(w: Words, number: int) -> list[Exchange]:
     chosen: list[Exchange] = []
     for _ in range(number):
         draw = w.rng.random()
-        if draw < 0.06 and number > 1:
+        if draw < 0.04 and number > 1:
             chosen += talk.remember(w)
-        elif draw < 0.14:
+        elif draw < 0.1:
             chosen.append(talk.greet(w))
-        elif draw < 0.42:
+        elif draw < 0.36:
             chosen.append(talk.count(w, w.rng.choice((12, 12, 12, 30, 30, 100))))
-        elif draw < 0.75:
+        elif draw < 0.66:
             chosen.append(talk.repeat(w, high=30 if w.chance(0.03) else 8))
         elif draw < 0.92:
             chosen.append(talk.write_json(w))
@@ -65,19 +65,24 @@ def _small_talk(w: Words, number: int) -> list[Exchange]:
     return chosen
 
 
+def _opening(w: Words, number: int) -> list[Exchange]:
+    """Small talk before the matter, in a third of the chats that have several exchanges."""
+    return _small_talk(w, number - 1) if number > 1 and w.chance(0.35) else []
+
+
 def _fact_chat(w: Words, number: int, most: int) -> Chat:
     """A system text with facts and questions for some of them."""
     if w.chance(0.08):
         return Chat(_plain_system(w), [], [talk.recall_told(w) for _ in range(number)])
     known = talk.facts(w, w.rng.randint(1, most))
     lines = [fact[0] for fact in known]
-    exchanges = [talk.recall(w, w.rng.choice(known)) for _ in range(number)]
+    exchanges = _opening(w, number) + [talk.recall(w, w.rng.choice(known)) for _ in range(number)]
     if w.chance(0.3):
         lines.insert(0, "You are a helpful assistant.")
     elif w.chance(0.25):
         line, exchange = talk.persona(w)
         lines.insert(0, line)
-        exchanges[w.rng.randrange(number)] = exchange
+        exchanges[w.rng.randrange(len(exchanges))] = exchange
     if w.chance(0.1):
         exchanges[-1] = w.rng.choice((talk.repeat, talk.count, talk.unknown))(w)
     return Chat(w.rng.choice((" ", " ", "\n")).join(lines), [], exchanges)
@@ -85,10 +90,10 @@ def _fact_chat(w: Words, number: int, most: int) -> Chat:
 
 def _tool_chat(w: Words, number: int, most: int, easy: bool) -> Chat:
     """Tools, sometimes a fact, and questions that mostly need a tool."""
-    tools = toolbox(w, w.rng.randint(1, most), easy)
+    tools = toolbox(w, w.rng.randint(w.rng.randint(1, most), most), easy)
     known = talk.facts(w, 1) if w.chance(0.15) else []
     system = known[0][0] if known else _plain_system(w)
-    exchanges = [_with_tools(w, tools, known) for _ in range(number)]
+    exchanges = _opening(w, number) + [_with_tools(w, tools, known) for _ in range(number)]
     return Chat(system, [tool.declared for tool in tools], exchanges)
 
 
