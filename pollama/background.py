@@ -61,7 +61,7 @@ class Background:
 
     async def _watch(self) -> None:
         """Tell the scheduler when a device comes or goes or its memory is taken, while models are loaded."""
-        watcher = DeviceWatcher(self._devices.read, lambda: bool(self._scheduler.residents()))
+        watcher = DeviceWatcher(self._devices.glance, lambda: bool(self._scheduler.residents()))
         async with contextlib.aclosing(watcher.changes()) as changes:
             async for devices in changes:
                 self._scheduler.devices_changed(devices)

@@ -61,12 +61,23 @@ class DeviceReader:
         self._told: list[Telemetry] = []
         self._told_at = 0.0
         self._engine: list[EngineDevice] | None = None
+        self._measured: set[str] = set()
         self._reading = asyncio.Lock()
 
     async def read(self) -> list[Device]:
         """Return all devices with their free memory as it is now, and their speed where it was measured."""
         async with self._reading:
-            devices, _ = await self._survey()
+            return self._with_speeds((await self._survey())[0])
+
+    async def glance(self) -> list[Device]:
+        """Return the same without asking the engine, as long as the vendors tell of the same GPUs as before.
+
+        Cheap enough for every few seconds; what only the engine knows is as old as the last ``read``.
+        """
+        async with self._reading:
+            return self._with_speeds((await self._survey(ask=False))[0])
+
+    def _with_speeds(self, devices: list[Device]) -> list[Device]:
         return devices if self._speeds is None else self._speeds.devices(devices)
 
     async def telemetry(self) -> list[Telemetry]:
@@ -76,25 +87,26 @@ class DeviceReader:
         """
         async with self._reading:
             if not self._told or self._clock.monotonic() - self._told_at >= _APART_SECONDS:
-                devices, known = await self._survey()
+                devices, known = await self._survey(ask=False)
                 self._told = await asyncio.to_thread(self._sensors.read, devices, known, self._clock.time())
                 self._told_at = self._clock.monotonic()
             return self._told
 
-    async def _survey(self) -> tuple[list[Device], list[Gpu]]:
+    async def _survey(self, *, ask: bool = True) -> tuple[list[Device], list[Gpu]]:
         known = [with_node(gpu) for gpu in await asyncio.to_thread(self._read_gpus)]
-        gpus = select(merge(await self._engine_devices(known), known), self._config)
+        gpus = select(merge(await self._engine_devices(known, ask=ask), known), self._config)
         nodes = self._config.multi_gpu
         cpus = await asyncio.to_thread(cpu_devices, self._config.cpu_partitions, by_node=nodes)
         return [limited(device, self._config) for device in (*gpus, *cpus)], known
 
-    async def _engine_devices(self, known: Sequence[Gpu]) -> list[EngineDevice]:
-        """Ask the engine at first, and again when it uses a GPU of whose memory the vendor (no longer) tells."""
-        told = {gpu.address for gpu in known if gpu.total_bytes}
-        if self._engine is None or {device.hardware_id for device in self._engine} - told:
-            first, before = self._engine is None, self._engine or []
+    async def _engine_devices(self, known: Sequence[Gpu], *, ask: bool) -> list[EngineDevice]:
+        """Ask the engine at first and when a GPU comes or goes; with ``ask`` also when only it knows free memory."""
+        measured = {gpu.address for gpu in known if gpu.total_bytes}
+        unmeasured = {device.hardware_id for device in self._engine or ()} - measured
+        if self._engine is None or measured != self._measured or (ask and unmeasured):
+            first, self._measured = self._engine is None, measured
             answer = await engine_devices(self._config.environ, self._probe)
-            self._engine = before if answer is None else answer
+            self._engine = (self._engine or []) if answer is None else answer
             if first:
                 self._log(merge(self._engine, known), known)
         return self._engine

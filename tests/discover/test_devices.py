@@ -165,16 +165,30 @@ async def test_free_memory_is_read_anew_without_asking_the_engine(tmp_path: Path
     assert (tmp_path / "probes").read_text() == "x"
 
 
-async def test_a_gpu_that_vanishes_is_gone_when_the_engine_agrees(tmp_path: Path) -> None:
+async def test_a_gpu_vanishes_when_the_engine_agrees_and_may_come_back(tmp_path: Path) -> None:
     known = iter(([NVML], [], [], [NVML]))
     reader = DeviceReader(
         Config(environ=environment()),
         readers=[lambda: next(known)],
-        probe=scripted(tmp_path, [H100], [H100], []),
+        probe=scripted(tmp_path, [H100], [H100], [], [H100]),
     )
     readings = [await reader.read() for _ in range(4)]
-    assert [[device.kind for device in reading] for reading in readings] == [["cuda", "cpu"]] * 2 + [["cpu"]] * 2
-    assert (tmp_path / "probes").read_text() == "xxx"
+    kinds = [[device.kind for device in reading] for reading in readings]
+    assert kinds == [["cuda", "cpu"], ["cuda", "cpu"], ["cpu"], ["cuda", "cpu"]]
+
+
+async def test_a_glance_asks_the_engine_only_when_a_gpu_comes_or_goes(tmp_path: Path) -> None:
+    known = iter(([NVML], [NVML], [], [], []))
+    reader = DeviceReader(
+        Config(environ=environment()),
+        readers=[lambda: next(known)],
+        probe=scripted(tmp_path, [H100], [H100], [replace(H100, free_bytes=GIB)]),
+    )
+    asked = []
+    for look in (reader.read, reader.glance, reader.glance, reader.glance, reader.read):
+        gpu = (await look())[0]
+        asked.append((len((tmp_path / "probes").read_text()), gpu.free_bytes // GIB))
+    assert asked == [(1, 60), (1, 60), (2, 70), (2, 70), (3, 1)]
 
 
 async def test_measured_speeds_and_limits_are_part_of_a_reading(tmp_path: Path) -> None:
