@@ -84,7 +84,7 @@ class CompletionPrompter:
     async def prompt(self, runner: Runner, context_length: int) -> Prompted:
         """Return the prompt, behind the text of ``context`` when the request carries one."""
         request = self._request
-        prompt = await asyncio.to_thread(direct_prompt, self._model, request, self._think)
+        prompt = await self._direct()
         if prompt is None:
             conversation = completion_conversation(self._model, request, self._think, _special(runner))
             prompt = await _fitted(conversation, request.truncate, runner, context_length)
@@ -92,6 +92,11 @@ class CompletionPrompter:
             prompt = replace(prompt, text=await runner.detokenize(request.context) + prompt.text)
         reading = completion_reading(self._model, request, self._think, prompt.text)
         return _prompted(prompt, runner, reading, native=False)
+
+    async def _direct(self) -> Prompt | None:
+        if self._request.raw:  # nothing to render: not worth a thread
+            return direct_prompt(self._model, self._request, self._think)
+        return await asyncio.to_thread(direct_prompt, self._model, self._request, self._think)
 
 
 async def _fitted(conversation: Conversation, truncate: bool | None, runner: Runner, context_length: int) -> Prompt:
