@@ -121,8 +121,12 @@ PAGES: Final = {
         (("gpus", "all devices"),),
     ),
     "plan": Page(
-        "Shows where a model would be put and how much memory each device would need, without loading it.",
-        (("plan llama3.2", "the plan that would be taken"),),
+        "Shows where a model would be put, how much memory each device would need and how fast it would be, without "
+        "loading it. With --devices no server is asked, and MODEL may also be a GGUF file or a file with its shape.",
+        (
+            ("plan llama3.2", "the plan that would be taken"),
+            ("plan shape.yaml --devices house.yaml", "a plan for devices that a file describes"),
+        ),
     ),
     "benchmark": Page(
         "Sends requests to the server and prints how many tokens it makes in a second, and how long the first takes.",

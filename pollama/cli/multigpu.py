@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from urllib.parse import quote
 
 from pollama.cli import flags
@@ -10,6 +11,7 @@ from pollama.cli.command import NONE, ONE, command, stdout
 from pollama.cli.connection import connect
 from pollama.cli.errors import CliError
 from pollama.cli.table import table
+from pollama.errors import PollamaError
 from pollama.types.cores import core_ranges
 from pollama.types.human import human_bytes
 from pollama.types.json import Json
@@ -40,18 +42,51 @@ def _device_row(device: Json) -> tuple[str, ...]:
 
 
 @command("plan MODEL", ONE, models=1)
-def plan(arguments: tuple[str, ...]) -> None:
-    """Print what the server would do with a model. Raises CliError with its reason where it would refuse."""
+@flags.text("--devices", is_path=True, help="File that describes devices to plan for, without a server")
+def plan(arguments: tuple[str, ...], *, devices: str) -> None:
+    """Print what the server would do with a model, or what one with other devices would.
+
+    Raises CliError with the reason where it would refuse, or for a file that cannot be understood.
+    """
     (name,) = arguments
-    planned = connect().get(f"/api/multigpu/plan?model={quote(name, safe='')}")
+    planned = _on_paper(name, devices) if devices else connect().get(f"/api/multigpu/plan?model={quote(name, safe='')}")
     if not planned["possible"]:
         raise CliError(planned["reason"])
+    _print_replicas(planned)
+    if planned.get("alternatives"):
+        _print_alternatives(planned["alternatives"])
+
+
+def _on_paper(name: str, devices: str) -> Json:
+    from pollama.cli.paper import plan_on_paper  # noqa: PLC0415  (a plan of the server does without the planner)
+
+    try:
+        return plan_on_paper(name, Path(devices))
+    except PollamaError as error:
+        raise CliError(str(error)) from error
+
+
+def _print_replicas(planned: Json) -> None:
     rows = [row for number, replica in enumerate(planned["replicas"], 1) for row in _share_rows(number, replica)]
     print(
         table(("REPLICA", "DEVICE", "LAYERS", "WEIGHTS", "KV CACHE", "COMPUTE", "CONTEXT", "SEQUENCES"), rows), end=""
     )
     if not planned["fits_now"]:
         stdout("\nOther models have to leave first.")
+
+
+def _print_alternatives(alternatives: Sequence[Json]) -> None:
+    rows = [
+        (
+            "*" if number == 0 else "",
+            layout["strategy"],
+            f"{layout['throughput']:.1f}",
+            str(len(layout["replicas"])),
+            layout["reason"],
+        )
+        for number, layout in enumerate(alternatives)
+    ]
+    print("\n" + table(("CHOSEN", "STRATEGY", "TOKENS/S", "REPLICAS", "REASON"), rows), end="")
 
 
 def _share_rows(number: int, replica: Json) -> Iterable[tuple[str, ...]]:

@@ -18,6 +18,8 @@ from pollama.types.multigpu import Strategy
 from pollama.types.options import Options
 from pollama.types.plans import Alternative, Plan, Share
 
+_NAMED: Final = 4
+"""More devices than these are counted and not named."""
 TOO_SLOW: Final = 0.15
 """A device that does less than this share of what another one does gets no replica beside it."""
 
@@ -150,6 +152,16 @@ def speed_beside(space: Space) -> Speed:
     """Return what a device has left for one more replica, if those that it has are busy."""
     speed = speed_of(space.device)
     return speed.times(1 / (1 + space.residents)) if space.residents else speed
+
+
+def left_out(plans: Iterable[Plan], able: Iterable[Space]) -> str:
+    """Return which devices a layout does without though it could have used them, as the end of a reason."""
+    chosen = {share.device for plan in plans for share in plan.shares if share.layers}
+    left = [space.device.id for space in able if space.device.id not in chosen]
+    if not left:
+        return ""
+    names = ", ".join(left) if len(left) <= _NAMED else f"{len(left)} devices"
+    return f"; {names} left out: no faster with more"
 
 
 def _part(space: Space, groups: int) -> Space:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from pollama.scheduler.fitting import Space, Team
-from pollama.scheduler.ground import TOO_SLOW, Case, Ground
+from pollama.scheduler.ground import TOO_SLOW, Case, Ground, left_out
 from pollama.types.plans import Alternative, Plan
 
 _CANDIDATES: Final = 4
@@ -91,12 +91,5 @@ def _by_memory(space: Space) -> tuple[bool, bool, int, int]:
 
 
 def _reason(plans: Sequence[Plan], able: Sequence[Space]) -> str:
-    chosen = {share.device for plan in plans for share in plan.shares if share.layers}
-    left = [space.device.id for space in able if space.device.id not in chosen]
     what = "one device" if len(plans) == 1 else f"{len(plans)} replicas, each on a device of its own"
-    return f"{what}; {left_out(left)}: no faster with more" if left else what
-
-
-def left_out(devices: Sequence[str]) -> str:
-    """Return which devices are left out, in a few words."""
-    return f"{', '.join(devices)} left out" if len(devices) <= 4 else f"{len(devices)} devices left out"
+    return what + left_out(plans, able)

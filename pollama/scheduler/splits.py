@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from pollama.scheduler.fitting import Apportion, Space, Team, by_memory
-from pollama.scheduler.ground import Ground, speed_beside
+from pollama.scheduler.ground import Ground, left_out, speed_beside
 from pollama.scheduler.layers import BySpeed
 from pollama.types.plans import Alternative, Plan
 
@@ -35,7 +35,8 @@ def _in_groups(ground: Ground, groups: int) -> Alternative | None:
     plan = best_split(ground if groups == 1 else ground.in_groups(groups), ground.case.asked.pipeline_size)
     if plan is None:
         return None
-    reason = _reason(plan) if groups == 1 else f"{_reason(plan)}, {groups} times to keep all of them at work"
+    times = "" if groups == 1 else f", {groups} times to keep all of them at work"
+    reason = f"layers over {stage_count(plan)} devices{times}{left_out([plan], ground.usable)}"
     return ground.case.alternative("pipeline", [replace(plan, groups=groups)] * groups, reason)
 
 
@@ -186,8 +187,3 @@ def _apportion(ground: Ground, stages: Sequence[Space]) -> Apportion:
         return by_memory
     passage = ground.case.work.decode(max(1, min(ground.case.clients, ground.case.sequences) // ground.groups))
     return BySpeed(passage, {space.device.id: speed_beside(space) for space in stages}, ground.groups)
-
-
-def _reason(plan: Plan) -> str:
-    holders = [share for share in plan.shares if share.layers]
-    return "layers " + ", ".join(f"{share.layers} on {share.device}" for share in holders)
