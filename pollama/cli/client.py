@@ -10,7 +10,7 @@ import urllib.request
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from dataclasses import replace
-from http.client import HTTPException, HTTPResponse
+from http.client import HTTPException, HTTPResponse, RemoteDisconnected
 from typing import Final, Protocol
 
 from pollama.cli.errors import ApiError, CliError, ConnectionRefusedByServerError, NotSignedInError
@@ -184,7 +184,11 @@ def _failure(content: bytes, status: int, status_line: str, *, streamed: bool) -
 def _unreachable(method: str, url: str, reason: object) -> CliError:
     if isinstance(reason, ConnectionRefusedError):
         return ConnectionRefusedByServerError(url)
-    if isinstance(reason, socket.gaierror):
+    if isinstance(reason, RemoteDisconnected):
+        reason = "EOF"
+    elif isinstance(reason, ConnectionResetError):
+        reason = "connection reset by peer"
+    elif isinstance(reason, socket.gaierror):
         host = urllib.request.Request(url).host  # noqa: S310
         reason = f"dial tcp: lookup {host.rpartition(':')[0]}: no such host"
     return CliError(f'{method.capitalize()} "{url}": {reason}')

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from pollama.cli.errors import CliError
+from pollama.models import names
 
 _ZIP: Final = "application/zip"
 _BINARY: Final = "application/octet-stream"
@@ -98,13 +99,18 @@ def content_type(path: Path) -> str:
 
 
 def find_sources(written: Sequence[str], folder: Path, *, must_exist: bool) -> tuple[dict[str, Path], str]:
-    """Return the files that several lines stand for, and the last line that is a model's name instead."""
+    """Return the files that several lines stand for, and the last line that is a model's name instead.
+
+    Raises CliError for what is neither.
+    """
     files: dict[str, Path] = {}
     name = ""
     for text in written:
         path = local_path(text, folder)
         if must_exist or path.exists():
             files |= model_files(path)
-        else:
+        elif names.can_be_name(text):
             name = text
+        else:
+            raise CliError(f"{text}: no such file or directory, and an invalid model name")
     return files, name

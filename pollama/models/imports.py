@@ -13,6 +13,9 @@ from pollama.models.blobs import BlobStore
 from pollama.models.gguf import Header
 from pollama.models.manifest import Layer
 
+_NO_SAFETENSORS: Final = (
+    "safetensors files cannot be imported: convert the model to GGUF first, with convert_hf_to_gguf.py of llama.cpp"
+)
 _ENCODER_TENSORS: Final = ("a.", "mm.", "mtp.", "s.", "v.")
 
 
@@ -31,7 +34,9 @@ class Part:
 def check_format(files: dict[str, str], blobs: BlobStore) -> None:
     """Raise BadRequestError unless the files are GGUF."""
     if any(name.endswith(".safetensors") for name in files):
-        raise BadRequestError("safetensors files cannot be imported: convert the model to GGUF first")
+        raise BadRequestError(
+            "safetensors files cannot be imported: convert the model to GGUF first, with convert_hf_to_gguf.py of llama.cpp"
+        )
     if not any(name.endswith(".gguf") or gguf.is_gguf(blobs.existing(digest)) for name, digest in files.items()):
         raise BadRequestError("unknown type")
 

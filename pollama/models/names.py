@@ -160,6 +160,17 @@ def parse_reference(text: str) -> Reference:
     return reference
 
 
+def can_be_name(text: str) -> bool:
+    """Whether ``text`` follows the grammar of names, with or without a source suffix."""
+    try:
+        stored_name(text)
+    except (InvalidNameError, NameRequiredError):
+        return False
+    except BadRequestError:
+        pass  # two suffixes, about which the server has more to say
+    return True
+
+
 def stored_name(text: str) -> tuple[ModelName, Reference]:
     """Return the name under which the model that ``text`` asks for is stored here, and the wish itself.
 

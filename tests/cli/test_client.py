@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import re
+import socket
+import threading
 from pathlib import Path
 
 import pytest
@@ -88,3 +90,20 @@ def test_requests_are_signed_on_demand(cli: Cli, script: Script, home: Path, mon
     assert key.encode() in public.public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH)
     public.verify(base64.b64decode(signature), f"GET,{request.path}".encode())
     assert re.fullmatch(r"/api/tags\?ts=\d+", request.path)
+
+
+def test_a_server_that_says_nothing_is_told_as_by_a_go_client(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        address = f"127.0.0.1:{listener.getsockname()[1]}"
+        monkeypatch.setenv("OLLAMA_HOST", address)
+        thread = threading.Thread(target=_hang_up, args=(listener,))
+        thread.start()
+        outcome = cli("list")
+        thread.join()
+    assert (outcome.status, outcome.err) == (1, f'Error: Head "http://{address}/": EOF\n')
+
+
+def _hang_up(listener: socket.socket) -> None:
+    connection, _ = listener.accept()
+    with connection:
+        connection.recv(1 << 16)

@@ -145,3 +145,17 @@ def test_a_later_name_wins_over_an_earlier_one(tmp_path: Path) -> None:
     (tmp_path / "m.gguf").write_bytes(GGUF)
     files, name = find_sources(["m.gguf", "one", "two"], tmp_path, must_exist=False)
     assert (list(files), name) == (["m.gguf"], "two")
+
+
+@pytest.mark.parametrize("text", ["./nosuch.gguf", "../nosuch", "/nosuch/m.gguf", "~/nosuch.gguf", "a b"])
+def test_what_is_neither_a_file_nor_a_name_is_told(cli: Cli, home: Path, text: str) -> None:
+    modelfile = home / "Modelfile"
+    modelfile.write_text(f"FROM {text}\n")
+    outcome = cli("create", "m", "-f", str(modelfile))
+    assert outcome.status == 1
+    assert outcome.err.endswith(f"Error: {text}: no such file or directory, and an invalid model name\n")
+
+
+@pytest.mark.parametrize("text", ["nosuch.gguf", "m:8b:cloud", "m:cloud:local", "hf.co/me/m:Q4_0"])
+def test_what_may_be_a_name_is_left_to_the_server(tmp_path: Path, text: str) -> None:
+    assert find_sources([text], tmp_path, must_exist=False) == ({}, text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import stat
 import sys
@@ -48,13 +49,13 @@ class Terminal:
                 "OLLAMA_HOST": server.address,
                 "TERM": "xterm",
                 "PATH": os.environ["PATH"],
-                "PROMPT_TOOLKIT_NO_CPR": "1",
                 **environment,
             },
             encoding="utf-8",
             timeout=60,
             dimensions=(24, 80),
         )
+        self.shown = self._child.logfile_read = io.StringIO()
 
     def __enter__(self) -> Self:
         self.expect(">>> ")
@@ -116,6 +117,13 @@ def test_a_conversation_sends_its_whole_history(terminal: Terminal, script: Scri
     assert terminal.leave() == 0
     assert contents(script) == [["hello"], ["hello", "Hi.", "again"]]
     assert script.bodies("/api/generate") == [{"model": "m", "prompt": ""}]
+
+
+def test_the_terminal_is_not_asked_where_the_cursor_is(terminal: Terminal) -> None:
+    """Not all terminals answer, and prompt_toolkit prints a warning then."""
+    terminal.enter("hello", "Hi.")
+    assert terminal.leave() == 0
+    assert "\x1b[6n" not in terminal.shown.getvalue()
 
 
 def test_ctrl_d_leaves(terminal: Terminal) -> None:

@@ -12,6 +12,8 @@ from prompt_toolkit import PromptSession
 from prompt_toolkit.application import run_in_terminal
 from prompt_toolkit.formatted_text import FormattedText
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
+from prompt_toolkit.output import create_output
+from prompt_toolkit.output.vt100 import Vt100_Output
 
 from pollama.cli.command import stderr
 from pollama.cli.repl.history import FileHistory
@@ -31,7 +33,11 @@ class LineEditor:
 
     def __init__(self, config: Config) -> None:
         self.history = FileHistory(config.home / ".ollama" / "history", saving=not config.no_history)
+        output = create_output()
+        if isinstance(output, Vt100_Output):
+            output.enable_cpr = False  # where it is not answered, a warning would appear in the conversation
         self._session: PromptSession[str] = PromptSession(
+            output=output,
             history=self.history,
             key_bindings=_key_bindings(config.editor),
             multiline=True,
