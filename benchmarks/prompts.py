@@ -2,8 +2,8 @@
 
 python -m benchmarks.prompts [--messages N] [--tools N] [--parts N] [--rounds N]
 
-Prints milliseconds per prompt for a Go template, a GGUF's Jinja template and a built-in renderer, and microseconds per
-part of an answer for the parsers that read them, medians of the rounds.
+Prints milliseconds of processor time per prompt for a Go template, a GGUF's Jinja template and a built-in renderer, and
+microseconds per part of an answer for the parsers that read them, medians of the rounds.
 """
 
 from __future__ import annotations
@@ -122,15 +122,15 @@ def parse(name: str, tools: list[Tool], parts: list[str]) -> None:
 
 
 def seconds(run: Callable[[], object], rounds: int) -> float:
-    """Return the median time of a run; the first one, which fills caches, does not count."""
+    """Return the median processor time of a run; the first one, which fills caches, does not count."""
     return statistics.median(list(_timed(run, rounds + 1))[1:])
 
 
 def _timed(run: Callable[[], object], rounds: int) -> Iterator[float]:
     for _ in range(rounds):
-        begin = time.perf_counter()
+        begin = time.process_time()
         run()
-        yield time.perf_counter() - begin
+        yield time.process_time() - begin
 
 
 def main() -> None:

@@ -36,7 +36,7 @@ class Answer:
     """One generation, from job to events.
 
     After the stream has ended, ``text`` is the raw text and ``finished`` the runner's last word; None means that the
-    repeat guard, or whoever was listening, cut the stream.
+    repeat guard, or whoever was listening, cut the stream. ``thought`` is the thinking that ``thoughts`` has seen.
     """
 
     def __init__(self, runner: Runner, job: GenerateJob, reading: Reading, *, guard: bool) -> None:
@@ -47,6 +47,7 @@ class Answer:
         self._parts: list[str] = []
         self.finished: Finished | None = None
         self.last = Piece()
+        self.thought = ""
         self._content = ""
 
     @property
@@ -72,12 +73,13 @@ class Answer:
 
         Tool calls are no content: an answer of thinking and calls runs to its end.
         """
-        thought = called = False
+        called = False
         async with aclosing(self.pieces()) as pieces:
             async for piece in pieces:
-                thought, called = thought or bool(piece.thinking), called or bool(piece.tool_calls)
+                self.thought += piece.thinking
+                called = called or bool(piece.tool_calls)
                 self._content = piece.content
-                if thought or not piece.content:
+                if self.thought or not piece.content:
                     yield replace(piece, content="")
                 if piece.content and not called:
                     return

@@ -8,18 +8,23 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
+from pollama.inference.pieces import Answer
 from pollama.prompts.assemble import chat_messages
 from pollama.prompts.native import SpecialTexts
-from pollama.prompts.reading import Reading, chat_reading, completion_reading
+from pollama.prompts.reading import Reading, chat_reading, completion_reading, content_reading
 from pollama.prompts.render import Conversation, Prompt, completion_conversation, direct_prompt
 from pollama.prompts.truncate import fit_history
-from pollama.types.messages import Think
+from pollama.types.messages import Message, Think
 from pollama.types.model import Model
 from pollama.types.ports import Runner
 from pollama.types.requests import ChatRequest, CompletionRequest
 
 MEDIA_MARKER: Final = f"<__media_{secrets.token_hex(16)}__>"
 """Stands for an image or a sound in a prompt; nobody outside can know it, so no message can contain it."""
+
+
+_HARMONY_ANSWER: Final = "<|end|><|start|>assistant<|channel|>final<|message|>"
+"""Ends the thinking of a gpt-oss model and begins its answer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +43,7 @@ class Prompted:
 
     def continued(self, text: str) -> Prompted:
         """Return the prompt that goes on behind ``text``, the beginning of the answer; all that follows is content."""
-        reading = Reading(preserved=self.reading.preserved, sends_empty_pieces=False)
+        reading = content_reading(self.reading)
         return replace(self, text=self.text + text, shown=self.shown + text, reading=reading)
 
 
@@ -47,6 +52,10 @@ class Prompter(Protocol):
 
     async def prompt(self, runner: Runner, context_length: int) -> Prompted:
         """Return the prompt, with history dropped where it would not fit. Raises TemplateError or RenderError."""
+        ...
+
+    async def after_thinking(self, prompted: Prompted, draft: Answer, runner: Runner, context_length: int) -> Prompted:
+        """Return the prompt for what follows the thinking of ``draft``. Raises as ``prompt``."""
         ...
 
 
@@ -61,16 +70,32 @@ class ChatPrompter:
 
     async def prompt(self, runner: Runner, context_length: int) -> Prompted:
         """Return the prompt of the conversation."""
+        prompt = await self._fitted(self._messages, runner, context_length)
+        reading = chat_reading(self._model, self._request, self._think, prompt.text)
+        return _prompted(prompt, runner, reading, native=self._model.traits.mode == "native")
+
+    async def after_thinking(self, prompted: Prompted, draft: Answer, runner: Runner, context_length: int) -> Prompted:
+        """Return the prompt made again with the thinking in it, as Ollama does where it makes prompts itself.
+
+        Elsewhere, and where the answer has begun without thinking, the model goes on with what it has written.
+        """
+        if prompted.native or not draft.thought:
+            return prompted.continued(draft.text_before_content)
+        messages = [*self._messages, Message(role="assistant", thinking=draft.thought)]
+        prompt = await self._fitted(messages, runner, context_length)
+        suffix = _HARMONY_ANSWER if self._model.traits.selected == "harmony" else ""
+        prompt = replace(prompt, text=prompt.text + suffix)
+        return _prompted(prompt, runner, content_reading(prompted.reading), native=False)
+
+    async def _fitted(self, messages: Sequence[Message], runner: Runner, context_length: int) -> Prompt:
         conversation = Conversation(
             model=self._model,
-            messages=self._messages,
+            messages=messages,
             tools=self._request.offered_tools,
             think=self._think,
             special=_special(runner),
         )
-        prompt = await _fitted(conversation, self._request.truncate, runner, context_length)
-        reading = chat_reading(self._model, self._request, self._think, prompt.text)
-        return _prompted(prompt, runner, reading, native=self._model.traits.mode == "native")
+        return await _fitted(conversation, self._request.truncate, runner, context_length)
 
 
 class CompletionPrompter:
@@ -97,6 +122,11 @@ class CompletionPrompter:
         if self._request.raw:  # nothing to render: not worth a thread
             return direct_prompt(self._model, self._request, self._think)
         return await asyncio.to_thread(direct_prompt, self._model, self._request, self._think)
+
+    async def after_thinking(self, prompted: Prompted, draft: Answer, runner: Runner, context_length: int) -> Prompted:
+        """Return the prompt with what was written behind it."""
+        del runner, context_length
+        return prompted.continued(draft.text_before_content)
 
 
 async def _fitted(conversation: Conversation, truncate: bool | None, runner: Runner, context_length: int) -> Prompt:

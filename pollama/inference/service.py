@@ -176,11 +176,11 @@ class Inference:
                 yield Rendered(template=prompted.shown, image_count=len(prompted.media))
                 return
             checks.check_media(task.model, prompted.media, lease.runner.info, native=prompted.native)
-            async with aclosing(self._answer(task, prompted, lease)) as events:
+            async with aclosing(self._answer(task, prompter, prompted, lease)) as events:
                 async for event in events:
                     yield event
 
-    async def _answer(self, task: _Task, prompted: Prompted, lease: Lease) -> Events:
+    async def _answer(self, task: _Task, prompter: Prompter, prompted: Prompted, lease: Lease) -> Events:
         """Generate; where the format has to wait for the end of thinking, generate twice.
 
         What follows the thinking begins again, bound to the format: a format is never ignored (in Ollama it is, here).
@@ -195,7 +195,7 @@ class Inference:
             if draft.finished is not None:
                 yield await self._done(task, draft, prompted, lease)
                 return
-            prompted = prompted.continued(draft.text_before_content)
+            prompted = await prompter.after_thinking(prompted, draft, lease.runner, task.context_length(lease.runner))
         answer = self._generation(task, prompted, lease, answer_format)
         async with aclosing(answer.pieces()) as pieces:
             async for piece in pieces:

@@ -86,6 +86,11 @@ def completion_reading(model: Model, request: CompletionRequest, think: Think, p
     return Reading(parser=_thinking_parser(_go_template(model), think, prompt_text))
 
 
+def content_reading(reading: Reading) -> Reading:
+    """Return how the rest of an answer is read that is known to be content."""
+    return Reading(preserved=reading.preserved, sends_empty_pieces=False)
+
+
 def _generic_reading(
     model: Model, request: ChatRequest, think: Think, prompt_text: str, new_id: Callable[[], str]
 ) -> Reading:

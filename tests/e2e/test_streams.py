@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import json
 
+import aiohttp
 import ollama
 import pytest
 
+from tests.e2e.server import Server
+
+COUNT = " one two three four five six seven eight nine ten"
 STREAMS = 16
 PROMPTS = ("please count", "please json", "please emoji", "please ponder", "tell me a story about the river")
 LONG = "the river and the mountain " * 400 + "please count"
@@ -56,3 +61,19 @@ async def test_different_models_run_side_by_side(async_client: ollama.AsyncClien
     )
     assert answer.response == " one two three four five six seven eight nine ten"
     assert len(embedding.embeddings) == 1
+
+
+async def test_sixty_four_streams_are_whole_however_slowly_they_are_read(server: Server) -> None:
+    """Half of the readers begin when the others are done."""
+    url = f"{server.url}/v1/chat/completions"
+    body = {"model": "probe-chat", "temperature": 0, "max_tokens": 40, "stream": True}
+    body["messages"] = [{"role": "user", "content": "please count"}]
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
+        answers = await asyncio.gather(*(session.post(url, json=body) for _ in range(64)))
+        early = await asyncio.gather(*(answer.read() for answer in answers[:32]))
+        late = await asyncio.gather(*(answer.read() for answer in answers[32:]))
+    for raw in (*early, *late):
+        lines = [line.removeprefix(b"data: ") for line in raw.split(b"\n\n")]
+        assert lines[-2:] == [b"[DONE]", b""]
+        deltas = [json.loads(line)["choices"][0]["delta"] for line in lines[:-2]]
+        assert "".join(delta.get("content", "") for delta in deltas) == COUNT
