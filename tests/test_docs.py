@@ -146,15 +146,21 @@ def requirements() -> list[str]:
 
 
 def imported() -> set[str]:
-    """Return the top-level modules that pollama imports."""
-    found: set[str] = set()
-    for path in (ROOT / "pollama").rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Import):
-                found |= {alias.name.split(".")[0] for alias in node.names}
-            elif isinstance(node, ast.ImportFrom) and node.module:
-                found.add(node.module.split(".")[0])
-    return found
+    """Return the top-level modules that pollama imports, those that it finds by their name included."""
+    nodes = (node for path in (ROOT / "pollama").rglob("*.py") for node in ast.walk(ast.parse(path.read_bytes())))
+    return {name.split(".")[0] for node in nodes for name in named_modules(node)}
+
+
+def named_modules(node: ast.AST) -> list[str]:
+    """Return the modules that an import, or a call of ``find_spec``, names."""
+    match node:
+        case ast.Import(names=names):
+            return [alias.name for alias in names]
+        case ast.ImportFrom(module=str(module)):
+            return [module]
+        case ast.Call(func=ast.Name(id="find_spec") | ast.Attribute(attr="find_spec"), args=[ast.Constant(str(name))]):
+            return [name]
+    return []
 
 
 @pytest.mark.parametrize("package", requirements())

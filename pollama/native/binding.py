@@ -14,13 +14,11 @@ from importlib.machinery import ModuleSpec
 from pathlib import Path
 from typing import Any, Final
 
-_PACKAGE: Final = "llama_cpp"
 
-
-def _found() -> ModuleSpec:
-    spec = importlib.util.find_spec(_PACKAGE)
+def _package() -> ModuleSpec:
+    spec = importlib.util.find_spec("llama_cpp")
     if spec is None:
-        raise ModuleNotFoundError(f"No module named {_PACKAGE!r}", name=_PACKAGE)
+        raise ModuleNotFoundError("No module named 'llama_cpp'", name="llama_cpp")
     return spec
 
 
@@ -29,13 +27,15 @@ def low_level(name: str) -> Any:
 
     What stands in for the package meanwhile is gone afterwards: ``import llama_cpp`` still means what it says.
     """
-    if _PACKAGE in sys.modules:
-        return importlib.import_module(f"{_PACKAGE}.{name}")
-    sys.modules[_PACKAGE] = importlib.util.module_from_spec(_found())
+    package = sys.modules.get("llama_cpp")
+    if package is not None:
+        return importlib.import_module(f"{package.__name__}.{name}")
+    spec = _package()
+    sys.modules[spec.name] = importlib.util.module_from_spec(spec)
     try:
-        return importlib.import_module(f"{_PACKAGE}.{name}")
+        return importlib.import_module(f"{spec.name}.{name}")
     finally:
-        del sys.modules[_PACKAGE]
+        del sys.modules[spec.name]
 
 
 llama: Final = low_level("llama_cpp")
