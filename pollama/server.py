@@ -91,7 +91,7 @@ async def application(config: Config, listener: socket.socket) -> AsyncIterator[
     speeds = SpeedBook(config.home / ".pollama" / "speed.json")
     links = Topology(speeds).links
     devices = DeviceReader(config, speeds=speeds, clock=clock)
-    scheduler = ModelScheduler(policy(config), launcher, devices.read, clock)
+    scheduler = ModelScheduler(policy(config), launcher, devices.read, clock, links)
     await scheduler.start()
     try:
         async with Background(config, devices, speeds, scheduler).running(links):

@@ -17,7 +17,6 @@ from pollama.prompts.inspector import PromptInspector
 from pollama.scheduler.policy import Policy
 from pollama.scheduler.preview import preview
 from pollama.scheduler.residency import Memory
-from pollama.scheduler.speeds import Links
 from pollama.server import policy
 from pollama.types.json import Json
 from pollama.types.model import Model
@@ -41,8 +40,7 @@ def plan_on_paper(name: str, devices: Path) -> Json:
 
 def _memory(house: House, terms: Policy) -> Memory:
     memory = Memory(terms)
-    memory.read(house.devices, [])
-    memory.links = Links(house.links)
+    memory.read(house.devices, [], house.links)
     return memory
 
 

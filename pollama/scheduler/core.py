@@ -130,8 +130,8 @@ class Core:
                 self._leave(ticket)
             case events.Expired(model):
                 self._expire(model)
-            case events.DevicesChanged(devices):
-                self._memory.read(devices, self._replicas)
+            case events.DevicesChanged(devices, links):
+                self._memory.read(devices, self._replicas, links)
                 self._leave_lost_devices()
                 self._surveying = False
                 self._trust_books()

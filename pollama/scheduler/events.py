@@ -11,7 +11,7 @@ from typing import TypeAlias
 
 from pollama.errors import PollamaError
 from pollama.scheduler.policy import Policy
-from pollama.types.devices import Device
+from pollama.types.devices import Device, Link
 from pollama.types.generation import RunnerInfo
 from pollama.types.model import Model
 from pollama.types.plans import LoadSpec, Plan
@@ -72,9 +72,10 @@ class ReplicaExited:
 
 @dataclass(frozen=True, slots=True)
 class DevicesChanged:
-    """A new reading of all devices and their free memory."""
+    """A new reading of all devices and their free memory, and of what joins them."""
 
     devices: Sequence[Device]
+    links: Sequence[Link] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from pollama.scheduler.fitting import Space
 from pollama.scheduler.policy import Policy
-from pollama.scheduler.speeds import NO_LINKS
+from pollama.scheduler.speeds import NO_LINKS, Links
 from pollama.scheduler.state import Replica
-from pollama.types.devices import Device
+from pollama.types.devices import Device, Link
 from pollama.types.generation import BufferUse
 from pollama.types.plans import Plan
 
@@ -26,9 +26,10 @@ class Memory:
         self.links = NO_LINKS
         self._ours: dict[str, int] = {}
 
-    def read(self, devices: Sequence[Device], replicas: Iterable[Replica]) -> None:
+    def read(self, devices: Sequence[Device], replicas: Iterable[Replica], links: Iterable[Link] = ()) -> None:
         """Take a new reading; ready ``replicas`` are contained in what it says is used."""
         self.devices = tuple(devices)
+        self.links = Links(links)
         self._ours = planned_bytes(replica.plan for replica in replicas if replica.state != "loading")
 
     def spaces(self, plans: Iterable[Plan]) -> list[Space]:

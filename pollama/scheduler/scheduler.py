@@ -25,7 +25,7 @@ from pollama.scheduler.policy import GIB, Policy
 from pollama.scheduler.preview import preview
 from pollama.scheduler.residency import Memory
 from pollama.scheduler.state import Replica, model_key
-from pollama.types.devices import Device, DeviceUse
+from pollama.types.devices import Device, DeviceUse, Link
 from pollama.types.generation import RunnerStatus
 from pollama.types.model import Model
 from pollama.types.multigpu import MultiGpu
@@ -47,29 +47,41 @@ class ReplicaLease:
 class ModelScheduler:
     """Implements the ``Scheduler`` port for the replicas that ``launcher`` starts on ``devices``.
 
-    ``devices`` reads all devices with their free memory; it is asked before loads.
+    ``devices`` reads all devices with their free memory; it is asked before loads. ``links`` tells what joins them,
+    and may take its time.
     """
 
     def __init__(
-        self, policy: Policy, launcher: Launcher, devices: Callable[[], Awaitable[Sequence[Device]]], clock: Clock
+        self,
+        policy: Policy,
+        launcher: Launcher,
+        devices: Callable[[], Awaitable[Sequence[Device]]],
+        clock: Clock,
+        links: Callable[[Sequence[Device]], Sequence[Link]] | None = None,
     ) -> None:
         self._policy = policy
         self._core = Core(policy)
         self._launcher = launcher
         self._devices = devices
+        self._links = links
         self._clock = clock
         self._tickets = itertools.count(1)
         self._waiters: dict[int, asyncio.Future[int]] = {}
         self._runners: dict[int, Runner] = {}
         self._lives: dict[int, asyncio.Task[Event]] = {}
         self._tasks: set[asyncio.Task[Event]] = set()
-        self._reading: Sequence[Device] = ()
+        self._reading = events.DevicesChanged(())
         self._alarm: asyncio.TimerHandle | None = None
 
     async def start(self) -> None:
         """Read the devices for the first time. Raises what the reading raises."""
-        self._reading = await self._devices()
-        self._feed(events.DevicesChanged(self._reading))
+        self._reading = await self._read()
+        self._feed(self._reading)
+
+    async def _read(self) -> events.DevicesChanged:
+        devices = await self._devices()
+        links = await asyncio.to_thread(self._links, devices) if self._links else ()
+        return events.DevicesChanged(devices, links)
 
     async def close(self) -> None:
         """Refuse who waits, unload everything and return when all processes have ended."""
@@ -202,8 +214,8 @@ class ModelScheduler:
 
     def devices_changed(self, devices: Sequence[Device]) -> None:
         """Take in a reading that says something new: a device came or went, or its memory was taken."""
-        self._reading = devices
-        self._feed(events.DevicesChanged(devices))
+        self._reading = replace(self._reading, devices=devices)
+        self._feed(self._reading)
 
     def measured(self, busy: Mapping[str, float]) -> None:
         """Take in the busy share of each device, 0 to 1."""
@@ -219,7 +231,8 @@ class ModelScheduler:
     async def _memory(self) -> Memory:
         """Return a new reading, which the core does not rely on: loads may be under way."""
         memory = Memory(self._policy)
-        memory.read(await self._devices(), self._core.replicas)
+        reading = await self._read()
+        memory.read(reading.devices, self._core.replicas, reading.links)
         return memory
 
     def _feed(self, event: Event) -> None:
@@ -245,7 +258,7 @@ class ModelScheduler:
                 _log.info("unloading replica %d: %s", replica, reason)
                 self._lives[replica].cancel()
             case events.Survey():
-                self._spawn(self._survey(), events.DevicesChanged(self._reading))
+                self._spawn(self._survey(), self._reading)
             case events.Wake(at):
                 self._set_alarm(at)
 
@@ -287,10 +300,10 @@ class ModelScheduler:
 
     async def _survey(self) -> Event:
         try:
-            self._reading = await self._devices()
+            self._reading = await self._read()
         except Exception:
             _log.exception("the devices could not be read; the last reading stands")
-        return events.DevicesChanged(self._reading)
+        return self._reading
 
     def _set_alarm(self, at: float) -> None:
         if self._alarm is not None:
