@@ -112,6 +112,7 @@ class Engine:
             self._embedder.close()
         if self._loaded.projector is not None:
             self._loaded.projector.close()
+        self._loaded.turn.close()
         self._loaded.memory.close()
         self._loaded.model.close()
 
@@ -332,7 +333,13 @@ class Engine:
 def _loop(loaded: Loaded) -> Loop | None:
     if isinstance(loaded.memory, Embedder):
         return None
-    return Loop(loaded.memory, parallel=loaded.info.sequences, window=loaded.window, projector=loaded.projector)
+    return Loop(
+        loaded.memory,
+        parallel=loaded.info.sequences,
+        window=loaded.window,
+        projector=loaded.projector,
+        turn=loaded.turn,
+    )
 
 
 def _with_sequences(status: RunnerStatus, loop: Loop) -> RunnerStatus:

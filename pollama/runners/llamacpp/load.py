@@ -18,6 +18,7 @@ from pollama.native.lora import load_adapters
 from pollama.native.media import Projector, ProjectorSettings
 from pollama.native.model import Model, Placement
 from pollama.runners.llamacpp.embed import Embedder
+from pollama.runners.llamacpp.turn import Turn
 from pollama.types.generation import BufferUse, RunnerInfo
 from pollama.types.plans import LoadSpec, Stage
 
@@ -38,7 +39,7 @@ _GGUF_MAGIC: Final = b"GGUF"
 class Loaded:
     """A model that is ready: to generate (``memory`` is a context) or only to embed.
 
-    ``window`` is the positions that one sequence can have.
+    ``window`` is the positions that one sequence can have, ``turn`` what a batch waits for.
     """
 
     model: Model
@@ -47,6 +48,7 @@ class Loaded:
     projector: Projector | None
     window: int
     info: RunnerInfo
+    turn: Turn
 
 
 def load(spec: LoadSpec, on_progress: Callable[[float], None]) -> Loaded:
@@ -67,7 +69,20 @@ def load(spec: LoadSpec, on_progress: Callable[[float], None]) -> Loaded:
     info = _info(spec, model, context, read_report(lines), seconds)
     if projector is not None:
         info = replace(info, vision=projector.vision, audio=projector.audio)
-    return Loaded(model=model, memory=memory, adapters=adapters, projector=projector, window=window_of(spec), info=info)
+    return Loaded(
+        model=model,
+        memory=memory,
+        adapters=adapters,
+        projector=projector,
+        window=window_of(spec),
+        info=info,
+        turn=_turn(spec),
+    )
+
+
+def _turn(spec: LoadSpec) -> Turn:
+    """Return the turn of a split, whose other stages can compute meanwhile; a whole model need not wait for others."""
+    return Turn(spec.cores if any(stage.worker for stage in spec.stages) else ())
 
 
 def _projector(spec: LoadSpec, model: Model) -> Projector | None:

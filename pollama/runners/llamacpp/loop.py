@@ -25,6 +25,7 @@ from pollama.runners.llamacpp.memory import KvMemory
 from pollama.runners.llamacpp.sampling import score
 from pollama.runners.llamacpp.sequences import Counters, Event, FailureEvent, PromptUse, Sequence, TokenEvent
 from pollama.runners.llamacpp.text import TokenScore
+from pollama.runners.llamacpp.turn import Turn
 from pollama.types.generation import FinishReason
 
 _STEP_SECONDS = 0.1
@@ -37,7 +38,10 @@ _ATTEMPTS = 2
 
 
 class Loop:
-    """Sequences over one context. ``parallel`` run at once, each up to ``window`` positions."""
+    """Sequences over one context. ``parallel`` run at once, each up to ``window`` positions.
+
+    A batch waits for its ``turn`` where other runners compute on the same cores.
+    """
 
     def __init__(
         self,
@@ -46,8 +50,10 @@ class Loop:
         parallel: int,
         window: int,
         projector: Projector | None = None,
+        turn: Turn | None = None,
     ) -> None:
         self._context = context
+        self._turn = turn or Turn()
         self._projector = projector
         self._vocabulary = context.model.vocabulary
         self._window = window
@@ -223,7 +229,8 @@ class Loop:
         for chunk, sequence in zip(chunks, self._computing, strict=True):
             start = len(sequence.running_slot.tokens)
             self._batch.add(chunk.slot, sequence.tokens[start : start + chunk.count], start, output=chunk.output)
-        self._context.decode(self._batch)
+        with self._turn:
+            self._context.decode(self._batch)
         self.counters.steps += 1
         self.counters.rows += self._batch.length
         self.memory.settled()
