@@ -34,9 +34,7 @@ class Part:
 def check_format(files: dict[str, str], blobs: BlobStore) -> None:
     """Raise BadRequestError unless the files are GGUF."""
     if any(name.endswith(".safetensors") for name in files):
-        raise BadRequestError(
-            "safetensors files cannot be imported: convert the model to GGUF first, with convert_hf_to_gguf.py of llama.cpp"
-        )
+        raise BadRequestError(_NO_SAFETENSORS)
     if not any(name.endswith(".gguf") or gguf.is_gguf(blobs.existing(digest)) for name, digest in files.items()):
         raise BadRequestError("unknown type")
 
