@@ -6,17 +6,12 @@ import fcntl
 import os
 from pathlib import Path
 
-import pytest
-
 from pollama.runners.llamacpp.turn import Turn
 
-CORE = min(os.sched_getaffinity(0))
-FOLDER = Path(f"/sys/devices/system/cpu/cpu{CORE}")
 
-
-def taken() -> bool:
+def taken(path: Path) -> bool:
     """Tell whether somebody has the turn now."""
-    descriptor = os.open(FOLDER, os.O_RDONLY)
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -26,17 +21,23 @@ def taken() -> bool:
     return False
 
 
-@pytest.mark.skipif(not FOLDER.exists(), reason="the kernel has no folders for cores")
-def test_one_runner_on_the_same_cores_computes_at_a_time() -> None:
-    turn, elsewhere = Turn((CORE, CORE + 7)), Turn((CORE + 7,))
+def test_one_runner_on_the_same_cores_computes_at_a_time(tmp_path: Path) -> None:
+    cores = [tmp_path / f"cpu{core}" for core in (2, 3)]
+    for core in cores:
+        core.mkdir()
+    turn = Turn((2, 3), tmp_path)
     for _ in range(2):
-        assert not taken()
-        with elsewhere, turn:
-            assert taken()
-    assert not taken()
+        assert not taken(cores[0])
+        with turn:
+            assert [taken(core) for core in cores] == [True, False]
+    assert not taken(cores[0])
     turn.close()
     turn.close()
-    elsewhere.close()
+
+
+def test_a_kernel_without_folders_for_cores_has_no_turns(tmp_path: Path) -> None:
+    with Turn((2,), tmp_path) as turn:
+        turn.close()
 
 
 def test_without_cores_there_is_nothing_to_wait_for() -> None:

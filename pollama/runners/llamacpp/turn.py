@@ -23,8 +23,8 @@ class Turn:
     or where the kernel has no such folder, there is nothing to wait for.
     """
 
-    def __init__(self, cores: Sequence[int] = ()) -> None:
-        path = _CORES / f"cpu{cores[0]}" if cores else None
+    def __init__(self, cores: Sequence[int] = (), folder: Path = _CORES) -> None:
+        path = folder / f"cpu{cores[0]}" if cores else None
         self._descriptor = os.open(path, os.O_RDONLY) if path is not None and path.exists() else None
 
     def __enter__(self) -> Self:
