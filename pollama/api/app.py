@@ -11,7 +11,14 @@ from aiohttp.typedefs import Middleware
 
 from pollama.api.anthropic.routes import anthropic_routes
 from pollama.api.hosts import is_loopback
-from pollama.api.middleware import answer_failures, check_host, check_origin, finish_headers, redirect_unclean
+from pollama.api.middleware import (
+    answer_failures,
+    check_host,
+    check_origin,
+    finish_headers,
+    match_decoded,
+    redirect_unclean,
+)
 from pollama.api.multigpu.routes import multigpu_routes
 from pollama.api.ollama.routes import native_routes
 from pollama.api.openai.responses.store import RESPONSE_STORE, ResponseStore
@@ -35,6 +42,7 @@ def create_app(services: Services) -> web.Application:
         check_origin(OriginPolicy(services.origins)),
         *checks,
         answer_failures,
+        match_decoded,
     ]
     app = web.Application(middlewares=middlewares, client_max_size=sys.maxsize)
     app[SERVICES] = services

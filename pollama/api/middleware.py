@@ -1,7 +1,7 @@
 """What happens around every handler: paths, CORS, the host check, and failures.
 
 The order is Ollama's: a path that is not clean or has a slash too many is redirected before anything else; then CORS,
-then the host check, also for unknown paths and methods; then the handler.
+then the host check, also for unknown paths and methods; then the handler of the decoded path.
 """
 
 from __future__ import annotations
@@ -117,6 +117,20 @@ async def answer_failures(request: web.Request, handler: Handler) -> web.StreamR
         if _STARTED in request:
             return _cut_off(request)
         return web.Response(status=500)
+
+
+@web.middleware
+async def match_decoded(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Match paths as Go does, by their decoded form: an escaped slash separates segments like any other."""
+    if "%2f" not in request.rel_url.raw_path.lower():
+        return await handler(request)
+    decoded = request.clone(rel_url=request.rel_url.with_path(request.path, keep_query=True))
+    match = await request.app.router.resolve(decoded)
+    if match.http_exception is not None:
+        raise match.http_exception
+    match.add_app(request.app)
+    decoded._match_info = match  # the only way: aiohttp has matched the request before any middleware sees it
+    return await match.handler(decoded)
 
 
 def _cut_off(request: web.Request) -> web.StreamResponse:

@@ -12,6 +12,23 @@ from pollama.types.events import Piece
 from tests.api.conftest import Api
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/api%2Ftags", 200),
+        ("GET", "/api%2ftags?x=%2F", 200),
+        ("POST", "/api%2Ftags", 405),
+        ("POST", "/v1%2Fchat/completions", 400),
+        ("HEAD", "/api/blobs%2Fsha256-x", 404),
+        ("HEAD", "/api/blobs/sha256%2Fx", 404),
+        ("GET", "/api%2Fnothing", 404),
+    ],
+)
+async def test_an_escaped_slash_is_a_slash(api: Api, method: str, path: str, status: int) -> None:
+    answer = await api.send(method, path, b"{}" if method == "POST" else None)
+    assert answer.status == status
+
+
 async def test_root_says_that_a_server_is_there(api: Api) -> None:
     answer = await api.get("/")
     assert (answer.status, answer.body, answer.content_type) == (200, b"Ollama is running", "text/plain; charset=utf-8")
