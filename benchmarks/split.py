@@ -158,7 +158,7 @@ def main() -> None:
     parser.add_argument("--clients", type=int, default=16)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--tokens", type=int, default=64)
-    parser.add_argument("--last", type=int, default=5, help="layers of the second stage, the output being one")
+    parser.add_argument("--last", type=int, default=3, help="layers of the second stage, the output being one")
     parser.add_argument("--layouts", nargs="+", default=["split", "filled", "replicas", "joined"])
     arguments = parser.parse_args()
     one, two = arguments.cores
