@@ -71,6 +71,15 @@ async def test_every_layout_gives_the_same_greedy_texts(
         assert await texts(await launch(replace(spec, stages=stages)), sequences) == expected
 
 
+async def test_two_splits_over_the_same_cores_take_turns(random_model: RandomModel, launch: Launch) -> None:
+    core = min(os.sched_getaffinity(0))
+    model = random_model("llama", layers=LAYERS, quant="q8_0")
+    spec = replace(spec_of(model, context=128), cores=(core,), stages=workers(3))
+    first, second = await asyncio.gather(launch(spec), launch(spec))
+    alone = await texts(first, 4)
+    assert list(await asyncio.gather(texts(first, 4), texts(second, 4))) == [alone, alone]
+
+
 async def test_each_stage_gets_exactly_its_layers(random_model: RandomModel, launch: Launch) -> None:
     model = random_model("llama", layers=12, width=128, ffn=512)
     block = _bytes_of(model, "blk.0.")
