@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import sys
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import replace
 from typing import Final
 
@@ -34,22 +33,25 @@ def check_top_logprobs(count: int) -> None:
         raise BadRequestError(f"top_logprobs must be between 0 and {_MAX_TOP_LOGPROBS}")
 
 
-async def translated(
+def translated(
     request: web.Request, wanted: ChatRequest | CompletionRequest, *, one_call: bool = False
-) -> AsyncGenerator[Event, None]:
-    """Carry out a request that was translated from another dialect. Raises as the native dialect does.
+) -> AsyncIterator[Event]:
+    """Carry out a request that was translated from another dialect. Its failures are raised as events are read.
 
     ``one_call``: calls behind the first are left out.
     """
-    check_top_logprobs(wanted.top_logprobs)
     inference = request.app[SERVICES].inference
     client = client_of(request)
-    running = (
+    events = (
         inference.chat(wanted, client=client)
         if isinstance(wanted, ChatRequest)
         else inference.complete(wanted, client=client)
     )
-    calls = 1 if one_call else sys.maxsize
+    return _one_call(events) if one_call else events
+
+
+async def _one_call(running: AsyncIterator[Event]) -> AsyncGenerator[Event, None]:
+    calls = 1
     async with closing(running) as events:
         async for event in events:
             kept = _with_calls(event, calls)

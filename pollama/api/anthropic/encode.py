@@ -77,7 +77,10 @@ class MessageAnswer:
         if self._open != kind:
             opening = self._close() + self._start({"type": kind, kind: ""})
             self._open = kind
-        return opening + self._delta({"type": f"{kind}_delta", kind: text})
+        # Nearly every token comes here, so this event is not built from a dict.
+        delta = f'{{"type":"{kind}_delta","{kind}":{gojson.quote(text)}}}'
+        event = f'{{"type":"content_block_delta","index":{self._index},"delta":{delta}}}'
+        return opening + sse(event, "content_block_delta")
 
     def _close(self) -> bytes:
         if self._open is None:

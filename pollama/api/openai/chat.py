@@ -119,7 +119,6 @@ class _StreamedChoice:
     """The chunks of one choice. ``head`` is what every chunk begins with, as JSON without its closing brace."""
 
     def __init__(self, head: str, index: int) -> None:
-        # Everything around the delta stays the same from token to token, so it is written only once.
         self._head = f'data: {head},"choices":[{{"index":{index},"delta":'
         self._began = False
         self._called = False
@@ -131,6 +130,9 @@ class _StreamedChoice:
         return self._piece(event if isinstance(event, Piece) else Piece())
 
     def _piece(self, piece: Piece) -> bytes:
+        if self._began and not (piece.thinking or piece.tool_calls or piece.logprobs):
+            # Nearly every token comes here, so what is the same around each of them is not encoded again.
+            return f'{self._head}{{"content":{gojson.quote(piece.content)}}},"finish_reason":null}}]}}\n\n'.encode()
         self._called = self._called or bool(piece.tool_calls)
         if piece.thinking and (piece.content or piece.tool_calls):
             thought = self._delta({"reasoning": piece.thinking}, piece)

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from aiohttp import web
 
-from pollama.api.generation import translated
+from pollama.api.generation import check_top_logprobs, translated
 from pollama.api.streaming import Event, closing
 from pollama.errors import BadRequestError
 from pollama.types.requests import ChatRequest, CompletionRequest
@@ -32,7 +32,13 @@ def count_of(fields: dict[str, Any]) -> int:
 async def numbered(
     request: web.Request, wanted: ChatRequest | CompletionRequest, count: int, *, one_call: bool = False
 ) -> AsyncGenerator[Numbered, None]:
-    """Yield the events of ``count`` answers as they come. The first failure ends all. Raises as ``translated``."""
+    """Yield the events of ``count`` answers as they come. The first failure ends all. Raises as the native dialect."""
+    check_top_logprobs(wanted.top_logprobs)
+    if count == 1:
+        async with closing(translated(request, wanted, one_call=one_call)) as answer:
+            async for event in answer:
+                yield 0, event
+        return
     async with AsyncExitStack() as stack:
         answers = [
             await stack.enter_async_context(
@@ -40,9 +46,8 @@ async def numbered(
             )
             for index in range(count)
         ]
-        events = _merged(answers) if count > 1 else _only(answers[0])
-        async for event in await stack.enter_async_context(closing(events)):
-            yield event
+        async for numbered_event in await stack.enter_async_context(closing(_merged(answers))):
+            yield numbered_event
 
 
 def by_choice(events: Iterable[Numbered], count: int) -> list[list[Event]]:
@@ -51,11 +56,6 @@ def by_choice(events: Iterable[Numbered], count: int) -> list[list[Event]]:
     for index, event in events:
         answers[index].append(event)
     return answers
-
-
-async def _only(answer: AsyncIterator[Event]) -> AsyncGenerator[Numbered, None]:
-    async for event in answer:
-        yield 0, event
 
 
 async def _merged(answers: Sequence[AsyncIterator[Event]]) -> AsyncGenerator[Numbered, None]:

@@ -58,6 +58,9 @@ class CompletionAnswer:
         self._with_usage = with_usage
         self._id = new_id("cmpl-")
         self._ended: list[Done] = []
+        self._head = f'data: {{"id":"{self._id}","object":"text_completion","created":'
+        usage_field = {"usage": usage([])} if with_usage else {}
+        self._tail = f",{gojson.dumps({'model': model, 'system_fingerprint': FINGERPRINT, **usage_field})[1:]}\n\n"
 
     def event(self, event: Numbered | None) -> bytes:
         """Return the chunks of an event."""
@@ -65,10 +68,15 @@ class CompletionAnswer:
             return b""
         index, happened = event
         if not isinstance(happened, Done):
-            return self._chunk([_choice(index, happened.content if isinstance(happened, Piece) else "")])
+            return self._token(index, happened.content if isinstance(happened, Piece) else "")
         self._ended.append(happened)
         chunk = self._chunk([_choice(index, happened.last.content, happened)])
         return chunk + self._end() if len(self._ended) == self._count else chunk
+
+    def _token(self, index: int, text: str) -> bytes:
+        """Return ``_chunk`` of a part of the text; what is the same around each of them was encoded before."""
+        choice = f'{{"text":{gojson.quote(text)},"index":{index},"finish_reason":null}}'
+        return f'{self._head}{unix_now()},"choices":[{choice}]{self._tail}'.encode()
 
     def _end(self) -> bytes:
         counts = self._chunk([], self._ended) if self._with_usage else b""

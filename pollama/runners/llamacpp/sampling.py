@@ -108,12 +108,20 @@ class TokenChooser:
         token = self._chain.apply(self._candidates(logits))
         if self._grammar is None or self._grammar.allows(token):
             return token
-        candidates = Candidates(self._all_ids, logits)
-        self._grammar.mask(candidates)
-        token = self._chain.apply(candidates)
-        if not self._grammar.allows(token):
-            raise NativeError("no token of the vocabulary continues the requested format")
-        return token
+        return self._sample_within(self._grammar, logits)
+
+    def _sample_within(self, grammar: Grammar, logits: NDArray[np.float32]) -> int:
+        """Choose among the tokens that the grammar leaves, again where one turns out to be no text."""
+        logits = logits.copy()
+        while True:
+            candidates = Candidates(self._all_ids, logits)
+            grammar.mask(candidates)
+            token = self._chain.apply(candidates)
+            if grammar.allows(token):
+                return token
+            if grammar.goes_on_as_text(token) or np.isneginf(logits[token]):
+                raise NativeError("no token of the vocabulary continues the requested format")
+            logits[token] = -np.inf
 
     def _candidates(self, logits: NDArray[np.float32]) -> Candidates:
         """Return the tokens that the chain can choose: all, or a few that its top k are certainly among.
