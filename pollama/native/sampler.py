@@ -5,6 +5,7 @@ Nothing here touches a context, so several sequences can be sampled on several t
 
 from __future__ import annotations
 
+import codecs
 import ctypes
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -84,7 +85,10 @@ class Chain:
 
 
 class Grammar:
-    """A GBNF grammar and how much of it has been matched. Free with ``close``."""
+    """A GBNF grammar and how much of it has been matched. Free with ``close``.
+
+    llama.cpp counts bytes that are no UTF-8 (overlong forms, surrogates) as a character, so they are checked here.
+    """
 
     def __init__(self, vocabulary: Vocabulary, text: str) -> None:
         """Parse ``text``. Raises NativeError when it is not a grammar."""
@@ -92,20 +96,34 @@ class Grammar:
         if not pointer:
             raise NativeError("failed to parse grammar")
         self.pointer: Any = pointer
+        self._vocabulary = vocabulary
+        self._decoder = codecs.getincrementaldecoder("utf-8")()
 
     def allows(self, token: int) -> bool:
         """Tell whether ``token`` may come next."""
         single = Candidates.of_tokens(token)
         self.mask(single)
-        return bool(np.isfinite(single.data["logit"][0]))
+        return bool(np.isfinite(single.data["logit"][0])) and self.goes_on_as_text(token)
+
+    def goes_on_as_text(self, token: int) -> bool:
+        """Tell whether the bytes of ``token`` are text, or the beginning of a character, behind what was accepted."""
+        state = self._decoder.getstate()
+        try:
+            self._decoder.decode(self._vocabulary.piece(token, special=True))
+        except UnicodeDecodeError:
+            return False
+        finally:
+            self._decoder.setstate(state)
+        return True
 
     def mask(self, candidates: Candidates) -> None:
-        """Make the tokens that may not come next impossible."""
+        """Make the tokens that may not come next impossible, but for those that are no text."""
         llama.llama_sampler_apply(self.pointer, ctypes.byref(candidates.structure))
 
     def accept(self, token: int) -> None:
         """Go on behind ``token``, which must be allowed."""
         llama.llama_sampler_accept(self.pointer, token)
+        self._decoder.decode(self._vocabulary.piece(token, special=True))
 
     def close(self) -> None:
         """Free the grammar; safe to call twice."""

@@ -61,15 +61,21 @@ async def complete_answer(client: ollama.AsyncClient, schema: Schema, seed: int)
 
 
 @pytest.mark.parametrize("stream", [False, True])
-async def test_a_format_binds_what_follows_the_thinking(client: ollama.AsyncClient, *, stream: bool) -> None:
+@pytest.mark.parametrize("model", ["demo", "demo-qwen"])
+async def test_a_format_binds_what_follows_the_thinking(
+    client: ollama.AsyncClient, demo: Server, model: str, *, stream: bool
+) -> None:
+    """Also where a built-in parser takes the beginning of every answer for thinking."""
+    qwen = {"model": "demo-qwen", "from": "demo", "renderer": "qwen3-coder", "parser": "qwen3-thinking"}
+    demo.json("POST", "/api/create", {**qwen, "stream": False})
     thinking = content = ""
     question = [{"role": "user", "content": "What is the weather in Oslo?"}]
     if stream:
-        async for part in await client.chat("demo", question, format=CITY, think=True, stream=True):
+        async for part in await client.chat(model, question, format=CITY, think=True, stream=True):
             thinking += part.message.thinking or ""
             content += part.message.content or ""
     else:
-        message = (await client.chat("demo", question, format=CITY, think=True)).message
+        message = (await client.chat(model, question, format=CITY, think=True)).message
         thinking, content = message.thinking or "", message.content or ""
     assert thinking
     jsonschema.validate(json.loads(content), CITY)

@@ -170,11 +170,12 @@ def probe(probe_model: Path) -> Iterator[Model]:
     model.close()
 
 
-def accepts(model: Model, grammar_text: str, text: str) -> bool:
+def accepts(model: Model, grammar_text: str, text: str | bytes) -> bool:
     """Tell whether a grammar derives exactly ``text``, byte by byte."""
+    data = text if isinstance(text, bytes) else text.encode()
     grammar = Grammar(model.vocabulary, grammar_text)
     try:
-        for byte in text.encode():
+        for byte in data:
             token = 3 + byte
             if not grammar.allows(token):
                 return False
@@ -182,6 +183,18 @@ def accepts(model: Model, grammar_text: str, text: str) -> bool:
         return grammar.allows(model.vocabulary.eos)
     finally:
         grammar.close()
+
+
+@pytest.mark.parametrize("data", [b"\xed\x9f\xbf", b"\xf0\x9f\x98\x80", b"\xe0\xa4\x85"])
+def test_characters_pass_byte_by_byte(probe: Model, data: bytes) -> None:
+    assert accepts(probe, "root ::= .", data)
+
+
+@pytest.mark.parametrize(
+    "data", [b"\xf0\x8f\xbf\xbf", b"\xe0\x9f\xbf", b"\xed\xa0\x80", b"\xf4\x90\x80\x80", b"\xf7\xbf\xbf\xbf"]
+)
+def test_bytes_that_are_no_character_do_not_pass(probe: Model, data: bytes) -> None:
+    assert not accepts(probe, "root ::= .*", data)
 
 
 bounds = st.one_of(st.none(), st.integers(-2500, 2500))
