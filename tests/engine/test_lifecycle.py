@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -181,6 +182,17 @@ async def test_closing_ends_a_call_that_waits(embedding_model: Path) -> None:
         await waiting
 
 
+async def test_a_closed_engine_refuses_what_needs_its_model(probe_model: Path) -> None:
+    engine = Engine.load(spec_of(probe_model), lambda share: None)
+    engine.close()
+    with pytest.raises(GenerationError, match="the engine is closed"):
+        engine.submit(greedy("please count"), lambda item: None)
+    with pytest.raises(GenerationError, match="the engine is closed"):
+        engine.tokenize("please count", add_special=True, parse_special=True)
+    with pytest.raises(GenerationError, match="the engine is closed"):
+        engine.detokenize([5])
+
+
 @pytest.mark.parametrize("generates", [True, False])
 async def test_a_closed_engine_embeds_nothing(probe_model: Path, embedding_model: Path, *, generates: bool) -> None:
     model = probe_model if generates else embedding_model
@@ -214,3 +226,20 @@ async def test_closing_ends_what_still_runs(probe_model: Path) -> None:
         if not isinstance(item, Delta):
             ends.append(item)
     assert {type(end) for end in ends} == {GenerationError}
+
+
+async def test_nothing_is_delivered_from_a_model_that_is_gone(probe_model: Path) -> None:
+    """What is on its way when an engine is closed would be read from a vocabulary that is freed."""
+    engine = Engine.load(spec_of(probe_model, sequences=4), lambda share: None)
+    engine.start(asyncio.get_running_loop())
+    delivered: list[Delta | Finished | Exception] = []
+    tickets = [engine.submit(greedy("please spin", -1), delivered.append) for _ in range(4)]
+    while engine.status().decoded_tokens < 20:
+        time.sleep(0.001)  # holds up the event loop, so that all tokens are on their way to it
+    for ticket in tickets:
+        engine.cancel(ticket)
+    engine.close()
+    engine.close()
+    assert delivered == []
+    await asyncio.sleep(0)
+    assert [str(item) for item in delivered] == ["the engine is closed"] * 4

@@ -85,6 +85,9 @@ async def test_a_loop_that_breaks_fails_everything_at_once(
         with pytest.raises(GenerationError, match="the engine failed: a defect"):
             await answer(engine, greedy("please count"))
     assert (engine.status().state, engine.status().error) == ("failed", "a defect")
+    engine.close()
+    with pytest.raises(GenerationError, match="the engine is closed"):
+        await answer(engine, greedy("please count"))
 
 
 async def test_a_defect_in_the_preparation_ends_that_job_only(

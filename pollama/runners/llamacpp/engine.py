@@ -75,6 +75,7 @@ class Engine:
         self._aside = SideWork()
         self._numbers = itertools.count(1)
         self._streams: dict[int, Stream] = {}
+        self._delivering = threading.RLock()  # what is delivered needs the vocabulary, which ends with the model
         self._calls: set[concurrent.futures.Future[Any]] = set()
         self._events: asyncio.AbstractEventLoop | None = None
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
@@ -105,7 +106,7 @@ class Engine:
             self._thread.join()
         for call in list(self._calls):
             call.cancel()
-        self._fail_all(GenerationError("the engine is closed"))
+        self._end_streams(GenerationError("the engine is closed"))
         if self._loop is not None:
             self._loop.close()
         if self._embedder is not None:
@@ -117,7 +118,11 @@ class Engine:
         self._loaded.model.close()
 
     def submit(self, job: GenerateJob, sink: Sink) -> Ticket:
-        """Queue a job. ``sink`` gets its deltas and then Finished or an exception, never both."""
+        """Queue a job. ``sink`` gets its deltas and then Finished or an exception, never both.
+
+        Raises GenerationError when the engine is closed, as all that needs the model does then.
+        """
+        self._require_open()
         ticket = Ticket(next(self._numbers))
         stream = self._streams[ticket.number] = Stream(job, sink, self._vocabulary)
         executor = self._encoding if job.media else self._preparing
@@ -133,10 +138,12 @@ class Engine:
 
     def tokenize(self, text: str, *, add_special: bool, parse_special: bool) -> list[int]:
         """Return the token ids of ``text``."""
+        self._require_open()
         return self._vocabulary.tokenize(text, add_special=add_special, parse_special=parse_special)
 
     def detokenize(self, tokens: Sequence[int]) -> str:
         """Return the text of ``tokens``, special tokens included. Raises GenerationError (400) for an unknown id."""
+        self._require_open()
         try:
             return self._vocabulary.detokenize(tokens)
         except NativeError as error:
@@ -315,19 +322,30 @@ class Engine:
         failures = [FailureEvent(ticket=number, error=error) for number in list(self._streams)]
         self._deliver_soon(failures)
 
+    def _end_streams(self, error: Exception) -> None:
+        """End all streams with ``error``: nothing that is still on its way to them is delivered."""
+        with self._delivering:
+            streams, self._streams = self._streams, {}
+        if self._events is not None and not self._events.is_closed():
+            for stream in streams.values():
+                self._events.call_soon_threadsafe(stream.failed, error)
+
     # -- the event loop's thread --------------------------------------------------------------------
 
     def _deliver(self, events: Sequence[Event]) -> None:
-        for event in events:
-            stream = self._streams.get(event.ticket)
-            if stream is None:
-                continue
-            if isinstance(event, FailureEvent):
-                stream.failed(event.error)
-            elif not stream.token(event):
-                self.cancel(Ticket(event.ticket))
-            if stream.closed:
-                self._streams.pop(event.ticket, None)
+        with self._delivering:
+            for event in events:
+                stream = self._streams.get(event.ticket)
+                if stream is not None:
+                    self._deliver_to(stream, event)
+
+    def _deliver_to(self, stream: Stream, event: Event) -> None:
+        if isinstance(event, FailureEvent):
+            stream.failed(event.error)
+        elif not stream.token(event):
+            self.cancel(Ticket(event.ticket))
+        if stream.closed:
+            self._streams.pop(event.ticket, None)
 
 
 def _loop(loaded: Loaded) -> Loop | None:
