@@ -77,7 +77,7 @@ def model_spec(header: Header) -> ModelSpec:
 
 @dataclass(slots=True)
 class _Groups:
-    """Bytes of the tensors before, in and behind the blocks, of the experts in them, and the names of each's tensors."""
+    """Bytes of the tensors before, in and behind the blocks, of the experts in them, and the names of the tensors."""
 
     blocks: list[int]
     experts: list[int]

@@ -112,8 +112,14 @@ class _Fitting:
 
     def _blocks(self, need: Footprint) -> int | None:
         """Return how many blocks go to the GPUs, or None when the team cannot hold the model."""
-        allowed = range(len(need.weights), 0, -1) if self._team.blocks is None else (self._team.blocks,)
+        allowed = range(self._most_blocks(need), 0, -1) if self._team.blocks is None else (self._team.blocks,)
         return next((blocks for blocks in allowed if self._shares(need, blocks) is not None), None)
+
+    def _most_blocks(self, need: Footprint) -> int:
+        """Return how many blocks, counted from the last one, could fit if they could be divided."""
+        room = sum(max(0, space.free - fixed_bytes(need, space)) for space in self._team.stages)
+        sizes = accumulate(weight + kv for weight, kv in zip(need.weights[::-1], need.kv[::-1], strict=True))
+        return sum(1 for size in sizes if size <= room)
 
     def _shapes(self, base: CacheShape, least: Footprint, blocks: int) -> Iterator[CacheShape]:
         two = replace(base, sequences=2, cells=2 * base.cells)

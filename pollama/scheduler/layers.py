@@ -8,6 +8,8 @@ over the stages in their order, for every block that one of them may end before.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from itertools import accumulate
 from typing import Final, TypeAlias
 
 import numpy as np
@@ -27,15 +29,13 @@ class BySpeed:
     """An ``Apportion`` for the least time of ``passage`` with ``groups`` of it under way; each stage gets a block."""
 
     def __init__(self, passage: Passage, speeds: Mapping[str, Speed], groups: int = 1) -> None:
-        self._read = _spans(np.array(passage.read))
-        self._read[np.tri(len(self._read), dtype=bool)] = np.inf
-        self._operations = _spans(np.array(passage.operations))
+        self._read, self._operations = _work_between(passage)
         self._speeds = speeds
         self._groups = groups
 
     def __call__(self, need: Footprint, first: int, stages: Sequence[Space]) -> list[int]:
         """Return where each stage's blocks begin, and the end; nothing for any of them where they do not fit."""
-        held = _spans(_prefix_sums([weight + kv for weight, kv in zip(need.weights, need.kv, strict=True)])[first:])
+        held = _bytes_between(need.weights, need.kv)[first:, first:]
         tables = [self._seconds(self._speeds[space.device.id], first) for space in stages]
         scale = float(tables[0][0, -1])
         for table, room in zip(tables, _rooms(need, stages), strict=True):
@@ -92,10 +92,21 @@ def _rooms(need: Footprint, stages: Sequence[Space]) -> list[int]:
     return rooms
 
 
-def _spans(sums: _Floats) -> _Floats:
+@lru_cache(maxsize=64)
+def _work_between(passage: Passage) -> tuple[_Floats, _Floats]:
+    """Return the bytes read, infinitely many for no blocks, and the operations between all blocks."""
+    read, operations = _between(passage.read), _between(passage.operations)
+    read[np.tri(len(read), dtype=bool)] = np.inf
+    return read, operations
+
+
+@lru_cache(maxsize=64)
+def _bytes_between(weights: tuple[int, ...], kv: tuple[int, ...]) -> _Floats:
+    """Return the bytes held between all blocks."""
+    return _between(list(accumulate((weight + cache for weight, cache in zip(weights, kv, strict=True)), initial=0)))
+
+
+def _between(sums: Sequence[float]) -> _Floats:
     """Return from prefix sums the sum from each entry (rows) to before each other one."""
-    return sums[None, :] - sums[:, None]
-
-
-def _prefix_sums(values: Sequence[float]) -> _Floats:
-    return np.concatenate(([0.0], np.cumsum(values, dtype=np.float64)))
+    values = np.array(sums, dtype=np.float64)
+    return values[None, :] - values[:, None]

@@ -15,11 +15,12 @@ from pollama.scheduler.costs import Work
 from pollama.scheduler.estimate import footprint
 from pollama.scheduler.fitting import Space, has_room
 from pollama.scheduler.ground import TOO_SLOW, Case, Ground
+from pollama.scheduler.pipelines import hybrid, pipeline
 from pollama.scheduler.policy import Policy
 from pollama.scheduler.replicas import one_replica, replicas
 from pollama.scheduler.rules import Asked
 from pollama.scheduler.speeds import Links
-from pollama.scheduler.splits import best_split, hybrid, pipeline, stage_count
+from pollama.scheduler.splits import best_split, stage_count
 from pollama.scheduler.tensors import tensor
 from pollama.types.model import Model
 from pollama.types.multigpu import Strategy
