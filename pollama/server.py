@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from aiohttp import web
 
-from pollama import OLLAMA_VERSION, __version__, logs
+from pollama import __version__, logs
 from pollama.api.app import create_app, create_runner
 from pollama.api.services import Services
 from pollama.background import Background
@@ -36,6 +36,7 @@ from pollama.runners.process import LocalLauncher
 from pollama.scheduler.policy import Policy
 from pollama.scheduler.scheduler import ModelScheduler
 from pollama.types.proxies import Proxies
+from pollama.types.version import OLLAMA_VERSION
 
 _log = logging.getLogger(__name__)
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from pollama import OLLAMA_VERSION
 from pollama.cli.client import Client
 from pollama.cli.command import stdout
 from pollama.cli.errors import CliError
 from pollama.config import Config
+from pollama.types.version import OLLAMA_VERSION
 
 
 def print_version() -> None:

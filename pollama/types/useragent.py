@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 from typing import Final
 
-from pollama import OLLAMA_VERSION
+from pollama.types.version import OLLAMA_VERSION
 
 _ARCHITECTURES: Final = {"x86_64": "amd64", "AMD64": "amd64", "aarch64": "arm64"}
 

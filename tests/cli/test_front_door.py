@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from pollama import OLLAMA_VERSION
+from pollama.types.version import OLLAMA_VERSION
 from tests.e2e.server import Server, running_server
 
 Run = Callable[..., str]

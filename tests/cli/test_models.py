@@ -6,9 +6,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from pollama import OLLAMA_VERSION
 from pollama.cli.models import processor
 from pollama.types.json import Json
+from pollama.types.version import OLLAMA_VERSION
 from tests.cli.conftest import Cli
 from tests.cli.scripted import Script
 
