@@ -134,13 +134,42 @@ async def test_downloaded_shards_become_one_file_and_leave_nothing_behind(
     shards = write_shards(tmp_path)
     hub.add("me/big", {f"Q8_0/{name}": data for name, data in shards.items()})
     await pull(library, "hf.co/me/big:q8_0")
-    (weights,) = layers(root, "hf.co/me/big/q8_0").values()
+    weights = layers(root, "hf.co/me/big/q8_0")[media.MODEL]
     (tmp_path / "joined.gguf").write_bytes(weights)
     names = [tensor.name for tensor in GGUFReader(tmp_path / "joined.gguf").tensors]
     assert names == [f"blk.{block}.attn_k.weight" for block in range(5)]
     stored = {path.name.replace("-", ":") for path in (root / "blobs").iterdir()}
     assert not stored & {digest_of(data) for data in shards.values()}
-    assert len(stored) == 2  # the weights and the config
+    assert len(stored) == 3  # the weights, the config and a note of the shards
+
+
+async def test_a_second_pull_of_a_split_model_downloads_nothing(
+    hub: HubServer, library: ModelLibrary, root: Path, tmp_path: Path
+) -> None:
+    shards = write_shards(tmp_path)
+    hub.add("me/big", {**shards, "system": b"Be kind."})
+    await pull(library, "hf.co/me/big")
+    before = layers(root, "hf.co/me/big/latest")
+    hub.seen.clear()
+    hub.add("me/big", {**shards, "system": b"Be brief."})
+    assert (await pull(library, "hf.co/me/big"))[-1].status == "success"
+    assert not [path for path in hub.paths("GET") if path.startswith("/cdn/")]
+    assert layers(root, "hf.co/me/big/latest") == {**before, media.SYSTEM: b"Be brief."}
+
+
+async def test_a_split_model_that_has_changed_is_downloaded_again(
+    hub: HubServer, library: ModelLibrary, root: Path, tmp_path: Path
+) -> None:
+    shards = write_shards(tmp_path)
+    hub.add("me/big", shards)
+    await pull(library, "hf.co/me/big")
+    before = layers(root, "hf.co/me/big/latest")[media.MODEL]
+    last = list(shards)[-1]
+    hub.add("me/big", {**shards, last: shards[last][:-64] + b"?" * 64})
+    await pull(library, "hf.co/me/big")
+    after = layers(root, "hf.co/me/big/latest")[media.MODEL]
+    assert len(after) == len(before)
+    assert after != before
 
 
 async def test_a_gated_repository(hub: HubServer, library: ModelLibrary, root: Path, tmp_path: Path) -> None:

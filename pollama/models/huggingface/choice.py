@@ -64,6 +64,16 @@ class Choice:
         """All files."""
         return (*self.weights, self.projector) if self.projector else self.weights
 
+    @property
+    def is_split(self) -> bool:
+        """Whether the weights have to be joined."""
+        return len(self.weights) > 1
+
+    @property
+    def shards(self) -> tuple[str, ...]:
+        """The digests of the weights, in order."""
+        return tuple(file.digest for file in self.weights)
+
 
 def choose(files: Sequence[RepositoryFile], tag: str) -> Choice:
     """Return the files that ``tag`` means. Raises RegistryError, which lists what there is instead."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from typing import Final
 
 import msgspec
 
 from pollama.models.folder import StoreFolder
+from pollama.models.huggingface import shards
 from pollama.models.huggingface.choice import Choice, RepositoryFile, choose
 from pollama.models.huggingface.hub import Hub, Repository
 from pollama.models.names import ModelName
@@ -21,13 +22,14 @@ from pollama.types.events import Progress
 from pollama.types.json import Json
 from pollama.types.library import CreateRequest
 
-Create = Callable[[CreateRequest], AsyncIterator[Progress]]
+Create = Callable[[CreateRequest], AsyncGenerator[Progress, None]]
 
 _TEMPLATE: Final = "template"
 _SYSTEM: Final = "system"
 _PARAMETERS: Final = "params"
 _TEXTS: Final = (_TEMPLATE, _SYSTEM, _PARAMETERS)
 """Files at the root of a repository that say how Ollama shall prompt the model."""
+_JOINED: Final = "model.gguf"
 _MAX_TEXT_BYTES: Final = 1 << 20
 
 
@@ -48,8 +50,10 @@ class HubPuller:
             repository, choice = await asyncio.to_thread(self._choose, name)
         except RegistryError as error:
             raise RegistryError(f"pull model manifest: {error}") from error
-        sources = {file.name: _source(repository, file) for file in choice.files}
-        await asyncio.to_thread(self._fetcher.check_space, sources.values(), beside=_joined_bytes(choice))
+        sources = await asyncio.to_thread(self._sources, name, repository, choice)
+        to_join = choice.is_split and _JOINED not in sources
+        joined_bytes = sum(file.size for file in choice.weights) if to_join else 0
+        await asyncio.to_thread(self._fetcher.check_space, sources.values(), beside=joined_bytes)
         async with self._access.connect(repository.endpoint, repository.token) as client:
             request = await _request(client, repository, name, sources)
             for source in sources.values():
@@ -57,12 +61,27 @@ class HubPuller:
                     async for step in steps:
                         yield step
         yield Progress(status="verifying sha256 digest")
-        async for step in self._create(request):
-            if step.status != "success":
-                yield step
-        if _joined_bytes(choice):
-            await asyncio.to_thread(self._folder.discard, {file.digest for file in choice.weights})
+        async with aclosing(self._create(request)) as steps:
+            async for step in steps:
+                if step.status != "success":
+                    yield step
+        if choice.is_split:
+            await asyncio.to_thread(self._forget_shards, name, choice)
         yield Progress(status="success")
+
+    def _sources(self, name: ModelName, repository: Repository, choice: Choice) -> dict[str, Source]:
+        """Return what is to be fetched, by file name; weights that were joined before are taken as they are."""
+        joined = shards.joined_weights(self._folder, name, choice.shards) if choice.is_split else None
+        if joined is None:
+            return {file.name: _source(repository, file) for file in choice.files}
+        first = choice.weights[0]
+        kept = Source(url=repository.url(first.path), digest=joined.digest, size=joined.size, exact=True)
+        rest = [choice.projector] if choice.projector else []
+        return {_JOINED: kept, **{file.name: _source(repository, file) for file in rest}}
+
+    def _forget_shards(self, name: ModelName, choice: Choice) -> None:
+        shards.remember(self._folder, name, choice.shards)
+        self._folder.discard(set(choice.shards))
 
     def _choose(self, name: ModelName) -> tuple[Repository, Choice]:
         repository = self._hub.look_up(name.repository)
@@ -76,11 +95,6 @@ class HubPuller:
 
 def _source(repository: Repository, file: RepositoryFile) -> Source:
     return Source(url=repository.url(file.path), digest=file.digest, size=file.size, exact=True)
-
-
-def _joined_bytes(choice: Choice) -> int:
-    """Return how large the file will be that the shards of a split model are joined to, 0 when it is not split."""
-    return sum(file.size for file in choice.weights) if len(choice.weights) > 1 else 0
 
 
 async def _request(
