@@ -10,6 +10,7 @@ from typing import Final
 from pollama.errors import TemplateError
 from pollama.prompts.gotemplate import nodes
 from pollama.prompts.gotemplate.compare import CallError
+from pollama.prompts.gotemplate.execution import MAX_DEPTH, Execution, ExecutionError, Program
 from pollama.prompts.gotemplate.formatting import format_static, sprint
 from pollama.prompts.gotemplate.functions import Function, Parameter, printable
 from pollama.prompts.gotemplate.parser import Trees
@@ -30,12 +31,6 @@ from pollama.prompts.gotemplate.values import (
 )
 from pollama.types.goquote import go_quote
 
-MAX_STEPS: Final = 500_000
-"""Nodes that one execution may visit, and turns of its loops: far above any real prompt."""
-MAX_OUTPUT: Final = 64 * 2**20
-"""Characters that one execution, or one value in it, may have."""
-MAX_DEPTH: Final = 60
-"""Templates that may be open inside each other. Go allows 100000, which no template needs."""
 _TOO_DEEP: Final = "exceeded maximum template depth (100000)"
 
 
@@ -55,18 +50,14 @@ _NOTHING: Final = _Given()
 
 def execute(source: str, trees: Trees, functions: AbstractMapping[str, Function], data: dict[str, Value]) -> str:
     """Return the output of the template ``""`` for ``data``. Raises TemplateError with Go's text."""
-    state = _State(_Program(source, trees, functions), data)
+    state = _State(Program(source, trees, functions), data)
     try:
         state.run(trees[""])
-    except _ExecutionError as error:
+    except ExecutionError as error:
         raise TemplateError(str(error)) from None
     except RecursionError:
         raise TemplateError(f"template: : {_TOO_DEEP}") from None
     return "".join(state.output)
-
-
-class _ExecutionError(Exception):
-    """The text of a failed execution, with place and node."""
 
 
 class _Jump(Exception):  # noqa: N818
@@ -77,35 +68,8 @@ class _Jump(Exception):  # noqa: N818
         self.keyword = keyword
 
 
-@dataclass(frozen=True, slots=True)
-class _Program:
-    """What all templates of one execution share."""
-
-    source: str
-    trees: Trees
-    functions: AbstractMapping[str, Function]
-
-
-class _Budget:
-    """Steps and characters that an execution may still spend."""
-
-    def __init__(self) -> None:
-        self.steps = MAX_STEPS
-        self.characters = MAX_OUTPUT
-
-
-class _State:
-    """The execution of one template; an invoked template gets a state of its own with the same output."""
-
-    def __init__(self, program: _Program, dot: Value, name: str = "", parent: _State | None = None) -> None:
-        self._program = program
-        self._name = name
-        self._dot = dot
-        self._variables: list[tuple[str, Value]] = [("$", dot)]
-        self._node: nodes.AnyNode | None = None
-        self._depth: int = parent._depth + 1 if parent else 0
-        self._budget: _Budget = parent._budget if parent else _Budget()
-        self.output: list[str] = parent.output if parent else []
+class _State(Execution):
+    """Walks the tree of one template."""
 
     def run(self, tree: nodes.Block) -> None:
         """Execute a tree."""
@@ -197,11 +161,6 @@ class _State:
             raise self._error(_TOO_DEEP)
         argument = self._pipeline(dot, node.pipe) if node.pipe else INVALID
         _State(self._program, argument, node.name, self).run(tree)
-
-    def _write(self, text: str) -> None:
-        self._spend_characters(text)
-        self._budget.characters -= len(text)
-        self.output.append(text)
 
     # Pipelines and commands.
 
@@ -379,45 +338,6 @@ class _State:
             shown = type_name(value) if bare is INVALID else type_name(bare)
             raise self._error(f"wrong type for value; expected string; got {shown}")
         return bare
-
-    # Variables, errors, limits.
-
-    def _get(self, name: str) -> Value:
-        for known, value in reversed(self._variables):
-            if known == name:
-                return value
-        raise self._error(f"undefined variable: {name}")
-
-    def _set(self, name: str, value: Value) -> None:
-        for place in range(len(self._variables) - 1, -1, -1):
-            if self._variables[place][0] == name:
-                self._variables[place] = (name, value)
-                return
-        raise self._error(f"undefined variable: {name}")
-
-    def _at(self, node: nodes.AnyNode) -> None:
-        """Remember the node that an error would name."""
-        self._node = node
-        self._spend_step()
-
-    def _node_or_root(self) -> nodes.AnyNode:
-        return self._node if self._node is not None else nodes.Block(0)
-
-    def _spend_step(self) -> None:
-        self._budget.steps -= 1
-        if self._budget.steps < 0:
-            raise self._error(f"execution takes more than {MAX_STEPS} steps")
-
-    def _spend_characters(self, text: str) -> None:
-        if len(text) > self._budget.characters:
-            raise self._error(f"output is larger than {MAX_OUTPUT} characters")
-
-    def _error(self, message: str) -> _ExecutionError:
-        node = self._node_or_root()
-        before = self._program.source[: node.position]
-        line = before.rpartition("\n")[2]
-        place = f"{before.count(chr(10)) + 1}:{len(line.encode('utf-8', 'surrogateescape'))}"
-        return _ExecutionError(f"template: :{place}: executing {go_quote(self._name)} at <{node}>: {message}")
 
 
 def _method(target: Value, name: str) -> Callable[[], Value] | None:

@@ -8,6 +8,7 @@ from typing import Final, Literal, cast
 from pollama.errors import TemplateError
 from pollama.prompts.gotemplate import literals, nodes
 from pollama.prompts.gotemplate.lexer import Kind, Lexer, LexError, Token
+from pollama.prompts.gotemplate.tokens import TemplateSyntaxError, Tokens, unexpected
 from pollama.prompts.spaces import trim
 from pollama.types.goquote import go_quote
 
@@ -21,8 +22,6 @@ _OPERAND_KINDS: Final = _LITERAL_KINDS | {
     Kind.LEFT_PAREN,
 }
 _NOT_EXECUTABLE: Final = (nodes.Bool, nodes.Dot, nodes.Nil, nodes.Number, nodes.String)
-_MAX_NESTING: Final = 100
-"""Open parentheses and control structures together; each costs a few Python frames."""
 
 Trees = dict[str, nodes.Block]
 """Template name -> its tree; the template itself is named ``""``."""
@@ -30,73 +29,16 @@ Trees = dict[str, nodes.Block]
 
 def parse(source: str, functions: Container[str]) -> Trees:
     """Return the trees of a template and of all that it defines. Raises TemplateError with Go's text."""
-    tokens = _Tokens(Lexer(source))
+    tokens = Tokens(Lexer(source))
     trees: Trees = {}
     parser = _TreeParser(tokens, functions, trees)
     try:
         parser.main()
     except LexError as error:
         raise TemplateError(f"template: :{error.line}: {error}") from None
-    except _SyntaxError as error:
+    except TemplateSyntaxError as error:
         raise TemplateError(f"template: :{tokens.line}: {error}") from None
     return trees
-
-
-class _SyntaxError(Exception):
-    """The tokens do not form a template."""
-
-
-class _Tokens:
-    """The token stream with a little memory."""
-
-    def __init__(self, lexer: Lexer) -> None:
-        self._lexer = lexer
-        self._returned: list[Token] = []
-        self._line = 1
-        self.nesting = 0
-
-    @property
-    def line(self) -> int:
-        """Line of the token that was looked at last."""
-        return self._returned[-1].line if self._returned else self._line
-
-    def next(self) -> Token:
-        token = self._returned.pop() if self._returned else self._lexer.next()
-        self._line = token.line
-        return token
-
-    def put_back(self, *tokens: Token) -> None:
-        """Return tokens to the stream; the first argument is the first to come out again."""
-        self._returned.extend(reversed(tokens))
-
-    def peek(self) -> Token:
-        token = self.next()
-        self.put_back(token)
-        return token
-
-    def next_solid(self) -> Token:
-        """Return the next token that is not space."""
-        token = self.next()
-        while token.kind is Kind.SPACE:
-            token = self.next()
-        return token
-
-    def peek_solid(self) -> Token:
-        token = self.next_solid()
-        self.put_back(token)
-        return token
-
-    def expect(self, kind: Kind, context: str) -> Token:
-        token = self.next_solid()
-        if token.kind is not kind:
-            raise _unexpected(token, context)
-        return token
-
-    def enter(self) -> None:
-        """Count one more level of nesting."""
-        self.nesting += 1
-        if self.nesting > _MAX_NESTING:
-            raise _SyntaxError("max expression depth exceeded")
 
 
 class _End:
@@ -112,7 +54,7 @@ class _End:
 class _TreeParser:
     """Parses one tree; definitions inside it are parsed by parsers of their own on the same tokens."""
 
-    def __init__(self, tokens: _Tokens, functions: Container[str], trees: Trees) -> None:
+    def __init__(self, tokens: Tokens, functions: Container[str], trees: Trees) -> None:
         self._tokens = tokens
         self._functions = functions
         self._trees = trees
@@ -138,7 +80,7 @@ class _TreeParser:
                 continue
             node = self._text_or_action()
             if isinstance(node, _End):
-                raise _SyntaxError(f"unexpected {node}")
+                raise TemplateSyntaxError(f"unexpected {node}")
             root.nodes.append(node)
         self._add("", root)
 
@@ -158,13 +100,13 @@ class _TreeParser:
         parser = _TreeParser(self._tokens, self._functions, self._trees)
         body, end = parser._block_body()
         if end.keyword != "end":
-            raise _SyntaxError(f"unexpected {end} in {context}")
+            raise TemplateSyntaxError(f"unexpected {end} in {context}")
         self._add(name, body)
 
     def _add(self, name: str, tree: nodes.Block) -> None:
         if name in self._trees and not _is_blank(self._trees[name]):
             if not _is_blank(tree):
-                raise _SyntaxError(f"template: multiple definition of template {go_quote(name)}")
+                raise TemplateSyntaxError(f"template: multiple definition of template {go_quote(name)}")
             return
         self._trees[name] = tree
 
@@ -177,7 +119,7 @@ class _TreeParser:
             if isinstance(node, _End):
                 return block, node
             block.nodes.append(node)
-        raise _SyntaxError("unexpected EOF")
+        raise TemplateSyntaxError("unexpected EOF")
 
     def _text_or_action(self) -> nodes.Node | _End:
         token = self._tokens.next_solid()
@@ -185,7 +127,7 @@ class _TreeParser:
             return nodes.Text(token.position, token.text)
         if token.kind is Kind.LEFT:
             return self._action()
-        raise _unexpected(token, "input")
+        raise unexpected(token, "input")
 
     def _action(self) -> nodes.Node | _End:
         token = self._tokens.next_solid()
@@ -214,7 +156,7 @@ class _TreeParser:
             return nodes.Block(token.position, [self._branch(token)])
         block, end = self._block_body()
         if end.keyword != "end":
-            raise _SyntaxError(f"expected end; found {end}")
+            raise TemplateSyntaxError(f"expected end; found {end}")
         return block
 
     def _else(self, _keyword: Token) -> _End:
@@ -230,9 +172,9 @@ class _TreeParser:
     def _jump(self, keyword: Token) -> nodes.Jump:
         token = self._tokens.next_solid()
         if token.kind is not Kind.RIGHT:
-            raise _unexpected(token, "{{" + keyword.text + "}}")
+            raise unexpected(token, "{{" + keyword.text + "}}")
         if not self._range_depth:
-            raise _SyntaxError("{{" + keyword.text + "}} outside {{range}}")
+            raise TemplateSyntaxError("{{" + keyword.text + "}} outside {{range}}")
         return nodes.Jump(keyword.position, cast('Literal["break", "continue"]', keyword.text))
 
     def _invocation(self, _keyword: Token) -> nodes.Invocation:
@@ -252,7 +194,7 @@ class _TreeParser:
     def _template_name(self, context: str) -> tuple[Token, str]:
         token = self._tokens.next_solid()
         if token.kind is not Kind.STRING:
-            raise _unexpected(token, context)
+            raise unexpected(token, context)
         return token, self._quoted(token)
 
     # Pipelines.
@@ -263,7 +205,7 @@ class _TreeParser:
             pass
         while (token := self._tokens.next_solid()).kind is not end:
             if token.kind not in _OPERAND_KINDS and not _is_constant_keyword(token):
-                raise _unexpected(token, context)
+                raise unexpected(token, context)
             self._tokens.put_back(token)
             pipe.commands.append(self._command())
         _check_pipeline(pipe, context)
@@ -297,9 +239,9 @@ class _TreeParser:
 
     def _second_declaration(self, pipe: nodes.Pipe, context: str) -> bool:
         if context != "range" or len(pipe.variables) > 1:
-            raise _SyntaxError(f"too many declarations in {context}")
+            raise TemplateSyntaxError(f"too many declarations in {context}")
         if self._tokens.peek_solid().kind not in (Kind.VARIABLE, Kind.RIGHT, Kind.RIGHT_PAREN):
-            raise _SyntaxError("range can only initialize variables")
+            raise TemplateSyntaxError("range can only initialize variables")
         return True
 
     def _command(self) -> nodes.Command:
@@ -315,10 +257,10 @@ class _TreeParser:
             if token.kind in (Kind.RIGHT, Kind.RIGHT_PAREN):
                 self._tokens.put_back(token)
             elif token.kind is not Kind.PIPE:
-                raise _unexpected(token, "operand")
+                raise unexpected(token, "operand")
             break
         if not command.operands:
-            raise _SyntaxError("empty command")
+            raise TemplateSyntaxError("empty command")
         return command
 
     def _operand(self) -> nodes.Operand | None:
@@ -333,7 +275,7 @@ class _TreeParser:
         if isinstance(term, nodes.Variable):
             return nodes.Variable(token.position, term.names + names)
         if isinstance(term, _NOT_EXECUTABLE):
-            raise _SyntaxError(f"unexpected . after term {go_quote(str(term))}")
+            raise TemplateSyntaxError(f"unexpected . after term {go_quote(str(term))}")
         return nodes.Chain(token.position, term, names)
 
     def _term(self) -> nodes.Operand | None:
@@ -343,7 +285,7 @@ class _TreeParser:
         match token.kind:
             case Kind.IDENTIFIER:
                 if token.text not in self._functions:
-                    raise _SyntaxError(f"function {go_quote(token.text)} not defined")
+                    raise TemplateSyntaxError(f"function {go_quote(token.text)} not defined")
                 return nodes.Identifier(token.position, token.text)
             case Kind.VARIABLE:
                 return self._known_variable(token)
@@ -365,14 +307,14 @@ class _TreeParser:
 
     def _known_variable(self, token: Token) -> nodes.Variable:
         if token.text not in self._variables:
-            raise _SyntaxError(f"undefined variable {go_quote(token.text)}")
+            raise TemplateSyntaxError(f"undefined variable {go_quote(token.text)}")
         return nodes.Variable(token.position, [token.text])
 
     def _quoted(self, token: Token) -> str:
         try:
             return literals.unquote(token.text)
         except ValueError as error:
-            raise _SyntaxError(str(error)) from None
+            raise TemplateSyntaxError(str(error)) from None
 
 
 def _number(token: Token) -> nodes.Number:
@@ -380,16 +322,16 @@ def _number(token: Token) -> nodes.Number:
     try:
         value = readers.get(token.kind, literals.number)(token.text)
     except ValueError as error:
-        raise _SyntaxError(str(error)) from None
+        raise TemplateSyntaxError(str(error)) from None
     return nodes.Number(token.position, token.text, value)
 
 
 def _check_pipeline(pipe: nodes.Pipe, context: str) -> None:
     if not pipe.commands:
-        raise _SyntaxError(f"missing value for {context}")
+        raise TemplateSyntaxError(f"missing value for {context}")
     for stage, command in enumerate(pipe.commands[1:], start=2):
         if isinstance(command.operands[0], _NOT_EXECUTABLE):
-            raise _SyntaxError(f"non executable command in pipeline stage {stage}")
+            raise TemplateSyntaxError(f"non executable command in pipeline stage {stage}")
 
 
 def _is_constant_keyword(token: Token) -> bool:
@@ -398,7 +340,3 @@ def _is_constant_keyword(token: Token) -> bool:
 
 def _is_blank(tree: nodes.Block) -> bool:
     return all(isinstance(node, nodes.Text) and not trim(node.text) for node in tree.nodes)
-
-
-def _unexpected(token: Token, context: str) -> _SyntaxError:
-    return _SyntaxError(f"unexpected {token} in {context}")
