@@ -57,6 +57,16 @@ def test_a_long_prompt_never_takes_a_step_from_those_that_produce(
     assert steps_of_prompt == 20, "the prompt was computed in one piece"
 
 
+def test_a_short_prompt_beside_those_that_produce_takes_one_step(probe_model: Path, open_loop: OpenLoop) -> None:
+    hand = open_loop(spec_of(probe_model, sequences=4, batch=128))
+    streams = [hand.add(greedy("please spin", 100)) for _ in range(3)]
+    for _ in range(3):
+        hand.step()
+    prompt = hand.add(GenerateJob(tokens=list(range(10, 27)), sampling=GREEDY))
+    hand.step()
+    assert (prompt.generated, [stream.generated for stream in streams]) == (1, [4, 4, 4])
+
+
 def test_a_batch_never_exceeds_its_capacity_and_runs_dense_ids(probe_model: Path, open_loop: OpenLoop) -> None:
     hand = open_loop(spec_of(probe_model, sequences=6, context=256, shared=False, batch=16))
     short = [hand.add(greedy("please count", 3)) for _ in range(3)]

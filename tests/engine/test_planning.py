@@ -45,17 +45,44 @@ def test_prompts_are_served_in_order_of_arrival(demands: list[Demand], capacity:
     assert complete == sorted(complete, reverse=True)
 
 
+def prefill_budget(usual_seconds: float) -> PrefillBudget:
+    """Return a budget that knows how long a step without prompt rows takes."""
+    budget = PrefillBudget(target=0.1, smallest=16, first=64, largest=512)
+    assert budget.rows() == 64
+    budget.learn(0, usual_seconds)
+    return budget
+
+
 def test_the_prefill_budget_follows_the_speed_of_the_machine() -> None:
-    budget = PrefillBudget(target=0.1, smallest=16, largest=512)
-    assert budget.rows() == 16
-    budget.learn(100, 0.1)
-    assert budget.rows() == 100
+    budget = prefill_budget(0.05)
+    budget.learn(10, 9.0)
+    assert budget.rows() == 64
     for _ in range(50):
         budget.learn(100, 1.0)
     assert budget.rows() == 16
     for _ in range(50):
-        budget.learn(100, 0.001)
+        budget.learn(100, 0.0)
     assert budget.rows() == 512
+
+
+def test_only_what_prompts_add_to_a_step_counts_as_theirs() -> None:
+    budget = prefill_budget(0.04)
+    budget.learn(30, 0.07)
+    assert budget.rows() in {59, 60}
+
+
+def test_prompts_prolong_steps_that_are_slow_anyway_by_half() -> None:
+    budget = prefill_budget(0.4)
+    budget.learn(64, 1.04)
+    assert budget.rows() in {19, 20}
+
+
+@given(st.lists(st.tuples(st.integers(0, 512), st.floats(0, 10)), max_size=30))
+def test_the_prefill_budget_stays_within_its_bounds(steps: list[tuple[int, float]]) -> None:
+    budget = PrefillBudget(target=0.1, smallest=16, first=64, largest=512)
+    for step in steps:
+        budget.learn(*step)
+        assert 16 <= budget.rows() <= 512
 
 
 @pytest.mark.parametrize(

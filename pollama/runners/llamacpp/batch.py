@@ -8,6 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Final
+
+_FADING: Final = 0.3
+"""Part of what was learnt that each step replaces."""
+_SLOWER: Final = 0.5
+"""Part of a usual step by which prompts may prolong one that misses its target without them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,26 +72,32 @@ def _prefill(demands: Iterable[Demand], room: int) -> list[Chunk]:
 class PrefillBudget:
     """How many prompt rows may join a step, so that the step stays short for those that are producing.
 
-    Learns the time of a row from the steps themselves (exponential average) and aims at ``target`` seconds.
+    A step with prompt rows aims at ``target`` seconds, or where steps are slow anyway at half a step more than usual;
+    the budget is never below ``smallest``. What a prompt row adds is learnt from the steps themselves (averages whose
+    older parts fade): their time beyond that of a step without prompt rows.
     """
 
-    def __init__(self, *, target: float, smallest: int, largest: int) -> None:
+    def __init__(self, *, target: float, smallest: int, first: int, largest: int) -> None:
         self._target = target
         self._smallest = min(smallest, largest)
         self._largest = largest
-        self._seconds_per_row = 0.0
+        self._first = min(first, largest)
+        self._usual = 0.0
+        self._prefill_rows = self._prefill_seconds = 0.0
 
     def rows(self) -> int:
         """Return the budget of the next step."""
-        if self._seconds_per_row <= 0.0:
-            return self._smallest
-        return max(self._smallest, min(self._largest, int(self._target / self._seconds_per_row)))
+        if self._prefill_rows <= 0.0:
+            return self._first
+        room = max(self._target - self._usual, _SLOWER * self._usual)
+        rows, seconds = self._prefill_rows, self._prefill_seconds
+        affordable = rows * room / seconds if seconds > 0.0 else self._largest
+        return max(self._smallest, int(min(self._largest, affordable)))
 
-    def learn(self, rows: int, seconds: float) -> None:
-        """Take in a step that computed ``rows`` prompt rows."""
-        if rows < self._smallest:
-            return
-        seconds_per_row = seconds / rows
-        if self._seconds_per_row <= 0.0:
-            self._seconds_per_row = seconds_per_row
-        self._seconds_per_row += 0.3 * (seconds_per_row - self._seconds_per_row)
+    def learn(self, prefill: int, seconds: float) -> None:
+        """Take in a step that computed ``prefill`` prompt rows; few of them teach nothing."""
+        if not prefill:
+            self._usual = seconds if self._usual <= 0.0 else self._usual + _FADING * (seconds - self._usual)
+        elif self._usual > 0.0 and prefill >= self._smallest:
+            self._prefill_rows += prefill - _FADING * self._prefill_rows
+            self._prefill_seconds += max(0.0, seconds - self._usual) - _FADING * self._prefill_seconds

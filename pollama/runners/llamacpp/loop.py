@@ -31,6 +31,8 @@ from pollama.types.generation import FinishReason
 _STEP_SECONDS = 0.1
 """How long a step may take for the sake of a prompt while others are producing."""
 _SMALLEST_PREFILL = 16
+_FIRST_PREFILL = 64
+"""Prompt rows in a step while nothing is known of their time: most short prompts take one step."""
 _RESERVE = 8
 """Cells that stay free per running sequence when another one is admitted."""
 _ATTEMPTS = 2
@@ -59,7 +61,9 @@ class Loop:
         self._window = window
         self._parallel = parallel
         self._batch = Batch(context.batch)
-        self._budget = PrefillBudget(target=_STEP_SECONDS, smallest=_SMALLEST_PREFILL, largest=context.batch)
+        self._budget = PrefillBudget(
+            target=_STEP_SECONDS, smallest=_SMALLEST_PREFILL, first=_FIRST_PREFILL, largest=context.batch
+        )
         self._waiting: deque[Sequence] = deque()
         self._running: list[Sequence] = []
         self._computing: list[Sequence] = []
