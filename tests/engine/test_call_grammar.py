@@ -89,7 +89,12 @@ def test_wrong_calls_do_not_pass(probe: Model, text: str) -> None:
         ('{"named": 1}', True),
         ('a {"name": "x"}', True),
         ('{"name": 5}', True),
-        ('{ "name": "x"', False),
+        ('{"name": ""}', True),
+        ('{"name": "Ida", "age": 7}', True),
+        ('{"name": "get_it", "age": 7}', True),
+        ('{"name": "get_all", "parameters": {}}', True),
+        ('{ "name": "get"}', False),
+        ('{"name": "get", "age": 7}', False),
         (f"{CALL}, {{", False),
     ],
 )
@@ -100,8 +105,8 @@ def test_without_a_tag_an_answer_is_a_call_where_it_begins_like_one(probe: Model
 def test_a_list_of_calls_without_a_tag_begins_with_its_bracket(probe: Model) -> None:
     grammar = call_grammar(CallRule(format=json_call_format("["), tools=TOOLS))
     assert accepts(probe, grammar, f"[ {CALL}, {CALL} ]")
-    assert accepts(probe, grammar, '{"name": "x"')
-    assert not accepts(probe, grammar, '[{"name": "x"')
+    assert accepts(probe, grammar, '{"name": "get"}')
+    assert not accepts(probe, grammar, '[{"name": "get"}')
     assert not accepts(probe, grammar, f"[{CALL}, {{")
 
 

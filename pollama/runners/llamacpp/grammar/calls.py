@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from pollama.errors import GenerationError
@@ -20,6 +20,8 @@ from pollama.types.json import Json
 
 _LOG: Final = logging.getLogger(__name__)
 _BLANK: Final = " \\t\\r\\n"
+_LONGEST_NAME: Final = 256
+"""Longer names of tools do not tell a call from other text."""
 _LIST: Final = '"[" space '
 
 
@@ -43,8 +45,8 @@ class _CallCompiler:
 
     def grammar(self) -> str:
         """Return the grammar."""
-        tools = self._rule.tools.items()
-        named = self._define("named", " | ".join(self._named(name, schema) for name, schema in tools))
+        tails = {self._written(name): self._tail(name, schema) for name, schema in self._rule.tools.items()}
+        named = self._define("named", " | ".join(f"{literal(name)} {tail}" for name, tail in tails.items()))
         call = f"{_one_of(self._format.before)} {named}".strip()
         if self._format.listed:  # every brace behind a call begins another one
             self._book.define(self._more, f"[^{{]* ({call.removeprefix(_LIST)} {self._more})?")
@@ -52,7 +54,7 @@ class _CallCompiler:
         if self._rule.required:
             answer = f"space {literal(self._format.lead + self._format.tag)} {self._calls}"
         else:
-            answer = self._text[0] if self._format.tag else self._unless_call(named)
+            answer = self._text[0] if self._format.tag else self._unless_call(tails)
         return self._book.text(self._behind_thought(answer))
 
     def _define(self, name: str, body: str) -> str:
@@ -72,14 +74,17 @@ class _CallCompiler:
         thought = self._until(closing, answer, "thought", may_end=not self._rule.required)[0]
         return thought if self._rule.inside_thought else f"[{_BLANK}]* {literal(opening)} {thought} | {answer}"
 
-    def _named(self, name: str, schema: Json) -> str:
-        """Return the expression for the call of one tool, from its name on."""
+    def _written(self, name: str) -> str:
+        """Return the name of a tool as it stands in a call."""
         is_quoted = self._format.before[0].endswith('"')
-        parts = [literal(json.dumps(name, ensure_ascii=False)[1:-1] if is_quoted else name)]
-        parts.append(_one_of(self._format.between))
+        return json.dumps(name, ensure_ascii=False)[1:-1] if is_quoted else name
+
+    def _tail(self, name: str, schema: Json) -> str:
+        """Return the rule for the call of one tool, from behind its name to its end."""
+        parts = [_one_of(self._format.between)]
         if self._format.json:
             parts += [self._arguments(name, schema), _spaced(self._format.behind)]
-        return " ".join(filter(None, parts))
+        return self._define(f"{name}-call", " ".join(filter(None, parts)))
 
     def _arguments(self, name: str, schema: Json) -> str:
         """Return the rule for the arguments of a tool; any object where their schema cannot be enforced."""
@@ -105,13 +110,23 @@ class _CallCompiler:
             self._book.define(state, " | ".join(ways))
         return states
 
-    def _unless_call(self, named: str) -> str:
-        """Return the rule for an answer that consists of calls if it begins like one."""
-        rest = f"{named} {self._more}"
+    def _unless_call(self, tails: Mapping[str, str]) -> str:
+        """Return the rule for an answer that consists of calls if it begins like one, with the name of a tool."""
+        rest = self._name_or_text("", {name: tail for name, tail in tails.items() if len(name) <= _LONGEST_NAME})
         for part in reversed(self._format.before[0].split(OPEN_SPACE)):
             for index in range(len(part) - 1, -1, -1):
                 rest = self._step(part[index], rest, skips=not index)
         return rest
+
+    def _name_or_text(self, begun: str, tails: Mapping[str, str]) -> str:
+        """Return the rule for what follows the beginning of a tool's name: its rest and the call, or any other text."""
+        names = [name for name in tails if name.startswith(begun)]
+        following = dict.fromkeys(name[len(begun)] for name in names if name != begun)
+        ways = [f"{literal(char)} {self._name_or_text(begun + char, tails)}" for char in following]
+        if begun in tails:
+            ways.append(f"{tails[begun]} {self._more}")
+        other = _none_of(*following, *('"' if begun in tails else ""), blank=False)
+        return self._define("name", f"({' | '.join([*ways, f'{other} {self._text[0]}'])})?")
 
     def _step(self, char: str, following: str, *, skips: bool) -> str:
         """Return the rule for ``following`` behind a character, with white space before it, or any other text."""
