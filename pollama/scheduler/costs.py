@@ -14,7 +14,7 @@ from itertools import accumulate, pairwise
 from typing import Final
 
 from pollama.scheduler.estimate import CacheShape, generates, is_tied, kv_bytes
-from pollama.scheduler.speeds import CORE_SYNC, WORKER_SHARE, Border, Links, Speed, in_parts, joined, speed_of
+from pollama.scheduler.speeds import CORE_SYNC, Border, Links, Speed, in_parts, joined, speed_in_worker, speed_of
 from pollama.types.devices import Device
 from pollama.types.model import Model, ModelSpec
 from pollama.types.plans import Plan, Share
@@ -170,7 +170,7 @@ def layer_engine(
     """Return a layer split, all of its groups: each device has the blocks from its border to the next one."""
     spans = zip(devices, pairwise(borders), strict=True)
     return Engine(
-        stages=tuple(Stage(_speed_in_split(device, devices), begin, end) for device, (begin, end) in spans),
+        stages=tuple(Stage(stage_speed(device, devices), begin, end) for device, (begin, end) in spans),
         borders=tuple(links.border(first, second) for first, second in pairwise(devices)),
         sequences=sequences,
         groups=groups,
@@ -187,14 +187,14 @@ def tensor_engine(
     return Engine((Stage(in_parts(devices, parts), 0, layers),), sequences=sequences, meetings=meetings)
 
 
-def _speed_in_split(device: Device, devices: Sequence[Device]) -> Speed:
+def stage_speed(device: Device, devices: Sequence[Device]) -> Speed:
     """Return the speed of a stage: less in a process of its own than in the runner's.
 
     The runner itself has the first CPU device, and the GPUs that are of the kind of the first one.
     """
     first = next(other for other in devices if other.is_gpu == device.is_gpu)
     own = device.kind == first.kind if device.is_gpu else device is first
-    return speed_of(device) if own else speed_of(device).times(WORKER_SHARE)
+    return speed_of(device) if own else speed_in_worker(device)
 
 
 def _parts(holders: Sequence[tuple[Device, Share]]) -> list[float]:

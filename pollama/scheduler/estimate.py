@@ -7,6 +7,7 @@ a state per sequence and recurrent block, and compute buffers for one micro-batc
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from pollama.scheduler.policy import MIB
@@ -108,6 +109,7 @@ def generates(model: Model) -> bool:
     return "completion" in model.capabilities or "embedding" not in model.capabilities
 
 
+@lru_cache(maxsize=256)
 def kv_bytes(spec: ModelSpec, shape: CacheShape, kv_type: str) -> tuple[int, ...]:
     """Return the cache bytes of each block: rows for the cells it keeps, or a recurrent state per sequence.
 

@@ -56,9 +56,9 @@ _BUS: Final = Border(latency=2e-5, bandwidth=1.2e10)
 _NVLINK: Final = Border(latency=1e-5, bandwidth=5e10)
 _NETWORK: Final = Border(latency=5e-4, bandwidth=1e8)
 
-WORKER_SHARE: Final = 0.9
-"""Of a device's speed, what is left when it works for another process: measured on CPU devices with loopback RPC."""
-JOINED_SHARE: Final = 0.9
+_IN_WORKER: Final = Speed(bandwidth=0.85, compute=0.6)
+"""Of a CPU device's speed, what is left in a worker, which cannot rearrange the weights for its processor."""
+JOINED_SHARE: Final = 0.87
 """Of the cores of several CPU devices together, what one engine on all of them makes of it."""
 TENSOR_SHARE: Final = 0.9
 CORE_SYNC: Final = 2e-5
@@ -69,6 +69,14 @@ def speed_of(device: Device) -> Speed:
     """Return the measured speed of a device; where there is none, what is usual for its kind."""
     usual = _INTEGRATED if device.integrated else _KINDS.get(device.kind) or _CORE.times(max(1, len(device.cores)))
     return Speed(device.bandwidth or usual.bandwidth, device.compute or usual.compute)
+
+
+def speed_in_worker(device: Device) -> Speed:
+    """Return the speed of a device in a process of its own, which serves it to a runner."""
+    speed = speed_of(device)
+    if device.is_gpu:
+        return speed
+    return Speed(speed.bandwidth * _IN_WORKER.bandwidth, speed.compute * _IN_WORKER.compute)
 
 
 def watts_of(device: Device) -> float:

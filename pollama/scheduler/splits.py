@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Final
 
+from pollama.scheduler.costs import stage_speed
 from pollama.scheduler.fitting import Apportion, Space, Team, by_memory
-from pollama.scheduler.ground import Ground, speed_beside
+from pollama.scheduler.ground import Ground
 from pollama.scheduler.layers import BySpeed
 from pollama.types.plans import Plan
 
-_PATIENCE: Final = 2
+_PATIENCE: Final = 1
 """So many further devices that make a split no faster, and no more are tried."""
 _FITTED: Final = 4
 """So many splits that promise most are fitted: how many sequences there is memory for decides between them."""
@@ -122,10 +123,10 @@ def _split(ground: Ground, chosen: Sequence[Space]) -> _Split | None:
 
 
 def _orders(ground: Ground, chosen: Sequence[Space]) -> list[tuple[Space, ...]]:
-    """Return orders of the stages: the last one has the output too. In a few stages each is tried there."""
+    """Return orders of the stages: the fastest last, which has the output too; of few, each is tried there."""
     case = ground.case
     ascending = sorted(chosen, key=lambda space: case.rate_alone(space, case.clients))
-    lasts = ascending[::-1] if len(ascending) <= _FEW else [ascending[-1], ascending[0]]
+    lasts = ascending[::-1] if len(ascending) <= _FEW else ascending[-1:]
     return [(*(space for space in ascending if space is not last), last) for last in lasts]
 
 
@@ -163,4 +164,6 @@ def _apportion(ground: Ground, stages: Sequence[Space]) -> Apportion:
     if ground.case.asked.algorithm == "memory_only":
         return by_memory
     passage = ground.case.work.decode(max(1, min(ground.case.clients, ground.case.sequences) // ground.groups))
-    return BySpeed(passage, {space.device.id: speed_beside(space) for space in stages}, ground.groups)
+    devices = [space.device for space in stages]
+    speeds = {space.device.id: stage_speed(space.device, devices).times(1 / (1 + space.residents)) for space in stages}
+    return BySpeed(passage, speeds, ground.groups)

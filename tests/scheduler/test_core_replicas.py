@@ -10,7 +10,7 @@ import pytest
 from pollama.errors import LoadError, QueueFullError
 from pollama.scheduler import events
 from pollama.scheduler.policy import MIB, Policy
-from pollama.types.multigpu import MultiGpu
+from pollama.types.multigpu import ModelRule, MultiGpu, Wish
 from tests.scheduler.support import TIGHT, World, cpu, gpu, make_model, make_spec, wish
 
 A, B = make_model("a"), make_model("b")
@@ -281,3 +281,58 @@ def test_limits_hold_on_each_device() -> None:
     for name in "xyz":
         world.want(wish(make_model(name, spec=BIG.stored.spec)))
     assert devices_of(world) == ["core0", "core1"]
+
+
+class TestSplits:
+    CORES = tuple(cpu(32, name=f"core{index}", cores=(index,)) for index in range(4))
+
+    def devices(self, world: World) -> list[set[str]]:
+        return [{share.device for share in spec.plan.shares} for spec in world.loads.values()]
+
+    def test_the_second_group_of_a_split_comes_with_the_first_request_and_no_third(self) -> None:
+        policy = replace(TIGHT, num_parallel=4, multi_gpu=MultiGpu(enabled=True, strategy="pipeline", pipeline_size=2))
+        world = World(policy, self.CORES)
+        world.serve(wish(A))
+        world.loaded(2)
+        for _ in range(20):
+            world.want(wish(A))
+        first, second = self.devices(world)
+        assert first == second
+        assert len(first) == 2
+
+    def test_a_hybrid_has_replicas_of_a_split_on_devices_of_their_own(self) -> None:
+        world = World(replace(TIGHT, multi_gpu=MultiGpu(enabled=True, strategy="hybrid")), self.CORES)
+        world.serve(wish(A))
+        world.want(wish(A))
+        first, second = self.devices(world)
+        assert (len(first), len(second), first & second) == (2, 2, set())
+
+    def test_a_joined_device_has_nothing_beside_it(self) -> None:
+        world = World(replace(TIGHT, multi_gpu=MultiGpu(enabled=True, strategy="tensor")), self.CORES)
+        world.serve(wish(A))
+        world.want(wish(A))
+        (spec,) = world.loads.values()
+        assert (spec.plan.split, set(spec.cores)) == ("tensor", {0, 1, 2, 3})
+
+
+class TestWishes:
+    def test_a_request_with_a_wish_of_its_own_gets_a_load_of_its_own(self) -> None:
+        world = World(DATA, CORES)
+        first, _ = world.serve(wish(A))
+        world.finish_all()
+        world.leave(first)
+        world.want(replace(wish(A), wish=Wish(devices=("core1",), strategy="tensor")))
+        assert world.unloads
+
+    def test_a_request_without_a_wish_takes_what_is_there(self) -> None:
+        world = World(DATA, CORES)
+        ticket, replica = world.serve(replace(wish(A), wish=Wish(devices=("core1",))))
+        world.leave(ticket)
+        assert world.serve(wish(A))[1] == replica
+
+    def test_a_rule_of_the_model_counts_for_its_requests(self) -> None:
+        settings = MultiGpu(enabled=True, rules={"a": ModelRule(num_ctx=1000, devices=("core1",), slots=3)})
+        world = World(replace(TIGHT, multi_gpu=settings), CORES)
+        world.serve(wish(A))
+        plan = world.loads[1].plan
+        assert (plan.context_length, plan.sequences, devices_of(world)) == (1000, 3, ["core1"])
