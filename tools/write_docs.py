@@ -10,6 +10,7 @@ from typing import Final
 
 import click
 
+from pollama.api.anthropic.schemas import CONTENT_BLOCK
 from pollama.api.godecode import Refused
 from pollama.api.openapi.requests import BODIES, unread_fields
 from pollama.config import documentation as settings
@@ -39,7 +40,7 @@ def _page(root: Root, name: str, context: click.Context) -> str:
 def unread_table() -> str:
     """Return the fields that are refused or ignored, for every body that has some, as Markdown."""
     rows = ["| | refused | ignored |", "| --- | --- | --- |"]
-    for route, schema in BODIES.items():
+    for route, schema in {**BODIES, "a content block of /v1/messages": CONTENT_BLOCK}.items():
         unread = dict(unread_fields(schema))
         refused = [name for name, kind in unread.items() if isinstance(kind, Refused)]
         if unread:

@@ -9,12 +9,14 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
 import anthropic.types as anthropic_types
 import anthropic.types.beta as beta_types
 import openai.types as openai_types
 import pytest
+from openai.types.audio import transcription_create_params
 from openai.types.chat import completion_create_params
 from openai.types.responses import response_create_params
 from typing_extensions import is_typeddict
@@ -35,6 +37,7 @@ SCHEMAS = {
     "/v1/responses": RESPONSES,
     "/v1/messages": MESSAGES,
 }
+DOCUMENT = Path(__file__).parents[2] / "docs" / "api.md"
 BODIES: dict[str, dict[str, Any]] = {
     "/v1/chat/completions": {"model": "m", "messages": [{"role": "user", "content": "hi"}]},
     "/v1/completions": {"model": "m", "prompt": "hi"},
@@ -110,6 +113,18 @@ def missing(schema: Struct, client: Any, path: str = "") -> Iterator[str]:
 @pytest.mark.parametrize(("schema", "client"), CLIENTS, ids=lambda value: getattr(value, "__name__", ""))
 def test_every_field_of_a_client_is_known(schema: Struct, client: Any) -> None:
     assert list(missing(schema, client)) == []
+
+
+@pytest.mark.parametrize(
+    "client",
+    [
+        transcription_create_params.TranscriptionCreateParamsNonStreaming,
+        transcription_create_params.TranscriptionCreateParamsStreaming,
+    ],
+)
+def test_every_field_of_a_transcription_is_described(client: Any) -> None:
+    section = DOCUMENT.read_text().partition("The form of `/v1/audio/transcriptions`")[2].partition("\n\n")[0]
+    assert [name for name in get_type_hints(client) if f"`{name}`" not in section] == []
 
 
 CALLS = [ToolCall(name="f", id="call_1", arguments={"a": 1}), ToolCall(name="f", id="call_2", index=1)]

@@ -543,3 +543,9 @@ async def test_a_form_that_cannot_be_read_is_refused(api: Api) -> None:
     answer = await api.post("/v1/audio/transcriptions", body, Content_Type=kind)
     assert answer.status == 400
     assert json.loads(answer.body)["error"]["message"].startswith("failed to parse multipart form: ")
+
+
+async def test_a_streamed_transcription_is_refused(api: Api) -> None:
+    body = form(("model", "m"), ("stream", "true"), ("file; filename=a.wav", "RIFF"))
+    answer = await api.post("/v1/audio/transcriptions", body, Content_Type=FORM)
+    assert (answer.status, json.loads(answer.body)["error"]["message"]) == (400, "stream is not supported")

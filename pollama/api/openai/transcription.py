@@ -86,6 +86,8 @@ def _chat_request(form: Form) -> ChatRequest:
         raise BadRequestError("file is required: http: no such file")
     if not form.audio:
         raise BadRequestError("audio file is empty")
+    if form.texts.get("stream", "").lower() in ("true", "1"):
+        raise BadRequestError("stream is not supported")
     language, context = form.texts.get("language"), form.texts.get("prompt")
     system = _SYSTEM
     system += f" The audio is in {language}." if language else ""
