@@ -35,6 +35,7 @@ _PRIMITIVES: Final = {
     "uuid": '[0-9a-fA-F]{8} ("-" [0-9a-fA-F]{4}){3} "-" [0-9a-fA-F]{12}',
 }
 _BLOCK: Final = 1000
+_LONGEST_NAME: Final = 60
 _WORD: Final = re.compile(r"[a-z][a-z-]*")
 _QUOTED: Final = re.compile(r'"(?:[^"\\]|\\.)*"|\[(?:[^\]\\]|\\.)*\]')
 _NOT_A_NAME: Final = re.compile(r"[^A-Za-z0-9-]+")
@@ -45,6 +46,7 @@ class RuleBook:
 
     def __init__(self) -> None:
         self._rules: dict[str, str] = {}
+        self._numbers: dict[str, int] = {}
 
     def primitive(self, name: str) -> str:
         """Return the name of a shared rule, adding it and those it uses."""
@@ -57,11 +59,13 @@ class RuleBook:
 
     def reserve(self, wanted: str) -> str:
         """Return an unused rule name like ``wanted``; ``define`` gives it a body."""
-        base = _NOT_A_NAME.sub("-", wanted).strip("-").lower() or "rule"
-        name, number = base, 1
+        base = _NOT_A_NAME.sub("-", wanted[-_LONGEST_NAME:]).strip("-").lower() or "rule"
+        number = self._numbers.get(base, 1)
+        name = base if number == 1 else f"{base}-{number}"
         while name in self._rules or name in _PRIMITIVES or name == "root":
             number += 1
             name = f"{base}-{number}"
+        self._numbers[base] = number
         self._rules[name] = ""
         return name
 
