@@ -13,9 +13,9 @@ import click
 from pollama.api.anthropic.schemas import CONTENT_BLOCK
 from pollama.api.godecode import Refused
 from pollama.api.openapi.requests import BODIES, unread_fields
-from pollama.config import documentation as settings
 from pollama.cli.command import Root
 from pollama.cli.main import program
+from pollama.config import documentation as settings
 
 DOCS: Final = Path(__file__).parent.parent / "docs"
 _REFERENCE: Final = re.compile(r"(?<=<!-- reference: begin -->\n).*(?=<!-- reference: end -->)", re.DOTALL)
