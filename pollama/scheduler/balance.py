@@ -10,10 +10,12 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from pollama.scheduler.fitting import Space
+from pollama.scheduler.fleet import Fleet
 from pollama.scheduler.placement import Refusal, place
 from pollama.scheduler.policy import Policy
-from pollama.scheduler.residency import holding_devices
+from pollama.scheduler.residency import Memory, holding_devices
 from pollama.scheduler.scaling import is_as_good
+from pollama.scheduler.speeds import NO_LINKS, Links
 from pollama.scheduler.state import Replica
 from pollama.types.multigpu import Migration
 from pollama.types.plans import Plan
@@ -31,10 +33,12 @@ class Change:
     reason: str
 
 
-def plan_on(replica: Replica, devices: Collection[str], spaces: Sequence[Space], policy: Policy) -> Plan | Refusal:
+def plan_on(
+    replica: Replica, devices: Collection[str], spaces: Sequence[Space], policy: Policy, links: Links = NO_LINKS
+) -> Plan | Refusal:
     """Return a plan like that of ``replica`` which holds blocks on ``devices`` only, all of them beside ``spaces``."""
     only = [space if space.device.id in devices else replace(space, free=0) for space in spaces]
-    plan = place(replica.model, replica.options, only, policy)
+    plan = place(replica.model, replica.options, only, policy, wish=replica.wish, links=links)
     if isinstance(plan, Plan) and not is_as_good(plan, replica.plan):
         return Refusal(f"{' and '.join(devices)}: not with a context of {replica.plan.context_length} tokens")
     return plan
@@ -63,14 +67,27 @@ def changes_to(group: Sequence[Replica], plans: Sequence[Plan]) -> list[Change]:
 
 
 def relief(
-    device: str, replicas: Iterable[Replica], busy: Mapping[str, float], spaces: Sequence[Space], policy: Policy
+    device: str,
+    movable: Iterable[Replica],
+    *,
+    fleet: Fleet,
+    busy: Mapping[str, float],
+    memory: Memory,
+    policy: Policy,
 ) -> Change | None:
-    """Return a replica to move away from a busy ``device`` and where to: the least busy device that takes it."""
+    """Return a replica to move away from a busy ``device`` and where to: the least busy device that takes it.
+
+    That is none with a replica of the same model, and none that it was moved away from before: where the replica itself
+    is what keeps devices busy, it would go to and fro for ever.
+    """
+    spaces = memory.spaces(replica.plan for replica in fleet)
     calm = [space for space in spaces if busy.get(space.device.id, 0.0) < policy.multi_gpu.migration.threshold / 2]
-    for replica in sorted(replicas, key=lambda replica: len(replica.leases)):
-        for space in sorted(calm, key=lambda space: (busy.get(space.device.id, 0.0), -space.free)):
-            plan = plan_on(replica, [space.device.id], spaces, policy)
-            if isinstance(plan, Plan) and holding_devices(plan) != holding_devices(replica.plan):
+    for replica in sorted(movable, key=lambda replica: len(replica.leases)):
+        taken = {name for other in fleet.of(replica.key) for name in holding_devices(other.plan)}
+        free = [space for space in calm if space.device.id not in taken | replica.left_devices]
+        for space in sorted(free, key=lambda space: (busy.get(space.device.id, 0.0), -space.free)):
+            plan = plan_on(replica, [space.device.id], spaces, policy, memory.links)
+            if isinstance(plan, Plan):
                 return Change(replica, plan, f"{device} is {busy[device]:.0%} busy")
     return None
 
@@ -81,11 +98,14 @@ class Load:
     def __init__(self) -> None:
         self.busy: Mapping[str, float] = {}
         self._since: dict[str, float] = {}
+        self._measured_at = float("-inf")
         self._relieved_at = float("-inf")
 
     def measured(self, busy: Mapping[str, float], settings: Migration, now: float) -> None:
-        """Take in the busy share of each device."""
-        self.busy = busy
+        """Take in the busy share of each device; what was known before a long pause does not count any more."""
+        if now - self._measured_at > settings.cooldown:
+            self._since = {}
+        self.busy, self._measured_at = busy, now
         hot = {device for device, share in busy.items() if share > settings.threshold}
         self._since = {device: self._since.get(device, now) for device in hot}
 

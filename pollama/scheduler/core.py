@@ -57,13 +57,14 @@ from pollama.scheduler.residency import (
     set_deadline,
 )
 from pollama.scheduler.round import Round
-from pollama.scheduler.rules import ruled_options
+from pollama.scheduler.rules import ruled_options, ruled_wish
 from pollama.scheduler.scaling import is_as_good, pick, plan_another, spaces_without, wants_another
 from pollama.scheduler.state import Held, Replica, Target, Ticket, model_key
 from pollama.types.model import Model
 from pollama.types.multigpu import Wish
 from pollama.types.options import Options
 from pollama.types.plans import Move, Plan
+from pollama.types.ports import LeaseRequest
 
 _MODELS_PER_GPU = 3
 
@@ -109,6 +110,10 @@ class Core:
         """Return the replicas that are ready and not about to move."""
         return [replica for replica in self._replicas.ready() if not self._moves.concerns(replica)]
 
+    def memory_after(self, reading: events.DevicesChanged) -> Memory:
+        """Return what is free by a new reading, on which nothing here relies."""
+        return self._memory.after(reading.devices, self._replicas, reading.links)
+
     def memory_use(self, replica: Replica) -> tuple[int, int]:
         """Return the bytes that a replica takes in all, and on GPUs."""
         return self._memory.use(replica)
@@ -124,8 +129,7 @@ class Core:
     def _record(self, event: Event) -> None:
         match event:
             case events.Wanted(ticket, request):
-                options = ruled_options(request.model, request.options, self._policy)
-                self._queue.push(ticket, replace(request, options=options))
+                self._queue.push(ticket, self._ruled(request))
             case events.Left(ticket):
                 self._leave(ticket)
             case events.Expired(model):
@@ -137,6 +141,7 @@ class Core:
                 self._trust_books()
             case events.Measured(busy):
                 self._load_of_devices.measured(busy, self._policy.multi_gpu.migration, self._now)
+                self._relieve()
             case events.Reconfigured(policy):
                 self._policy = policy
             case events.Elapsed():
@@ -162,9 +167,16 @@ class Core:
             case events.Unloaded(number) | events.ReplicaExited(number):
                 self._remove(number)
             case events.Moved(number, plan, reason):
-                self._move(self._replicas[number], plan, reason)
+                replica = self._replicas[number]
+                if replica.serves_on:
+                    self._move(replica, plan, reason)
             case _:
                 assert_never(event)
+
+    def _ruled(self, request: LeaseRequest) -> LeaseRequest:
+        """Return a request with what the settings make of its options and its wish."""
+        options = ruled_options(request.model, request.options, self._policy)
+        return replace(request, options=options, wish=ruled_wish(request.wish, self._memory.devices, self._policy))
 
     def _leave_lost_devices(self) -> None:
         """Send nobody to a replica whose device is gone; what is in flight there fails or ends by itself."""
@@ -193,6 +205,8 @@ class Core:
     def _move(self, replica: Replica, plan: Plan | None, reason: str) -> None:
         """Begin a move: what is there serves until the new replica is ready."""
         heir = None if plan is None else self._heir(replica, plan)
+        if heir is not None:
+            heir.left_devices = replica.left_devices.union(holding_devices(replica.plan))
         self._moves.begin(replica, heir, reason)
 
     def _expire(self, model: Model) -> None:
@@ -229,7 +243,6 @@ class Core:
         for ticket in self._queue.ordered():
             self._decide(ticket)
         self._scale_out()
-        self._relieve()
         self._shed()
         self._retire()
         self._set_alarm()
@@ -312,8 +325,15 @@ class Core:
 
     def _place(self, ticket: Ticket, plans: list[Plan]) -> Plan | Refusal:
         request = ticket.request
-        spaces = self._memory.spaces(plans)
-        return place(request.model, request.options, spaces, self._policy, wish=request.wish, reduced=ticket.cautious)
+        return place(
+            request.model,
+            request.options,
+            self._memory.spaces(plans),
+            self._policy,
+            wish=request.wish,
+            links=self._memory.links,
+            reduced=ticket.cautious,
+        )
 
     def _clear(self, plan: Plan, leaving: list[Replica]) -> None:
         self._round.kept.append(plan)
@@ -365,12 +385,14 @@ class Core:
 
     def _relieve(self) -> None:
         """Move a replica away from a device that has been too busy for too long."""
-        for device in self._load_of_devices.overloaded(self._policy.multi_gpu.migration, self._now):
+        load = self._load_of_devices
+        for device in load.overloaded(self._policy.multi_gpu.migration, self._now):
             movable = [replica for replica in self._replicas.ready_on(device) if not self._moves.concerns(replica)]
-            spaces = self._memory.spaces(replica.plan for replica in self._replicas)
-            change = relief(device, movable, self._load_of_devices.busy, spaces, self._policy)
+            change = relief(
+                device, movable, fleet=self._replicas, busy=load.busy, memory=self._memory, policy=self._policy
+            )
             if change is not None:
-                self._load_of_devices.relieved(self._now)
+                load.relieved(self._now)
                 self._move(change.replica, change.plan, change.reason)
                 return
 
@@ -384,7 +406,7 @@ class Core:
         replica.last_choice = self._grants
         if ticket.request.keep_alive is not None:
             for sibling in self._replicas.group(replica):
-                change_keep_alive(sibling, ticket.request.keep_alive)
+                change_keep_alive(sibling, ticket.request.keep_alive, self._spare_time(sibling))
         self._leases[ticket.id] = replica.id
         self._queue.serve(ticket)
         self._commands.append(events.Grant(ticket.id, replica.id))
@@ -474,6 +496,8 @@ class Core:
 
     def _is_wanted(self, replica: Replica) -> bool:
         """Tell whether somebody waits for a load, it is part of a move, or one more of a model that is in use."""
+        if replica.draining:
+            return False
         if self._moves.awaits(replica) or any(sibling.leases for sibling in self._replicas.group(replica)):
             return True
         return any(self._serves(replica, ticket) for ticket in self._queue.ordered())

@@ -16,12 +16,13 @@ _REMEMBERED: Final = 32
 
 @dataclass(slots=True, eq=False)
 class _Moving:
-    """A move; without ``heir`` the replica only leaves."""
+    """A move; without ``heir`` the replica only leaves. One that has left before still waits for its heir."""
 
     replica: Replica
     heir: Replica | None
     reason: str
     state: Literal["loading", "draining", "done", "failed"]
+    source_is_gone: bool = False
 
     def record(self) -> Move:
         return Move(
@@ -57,15 +58,18 @@ class Moves:
         return any(replica in (moving.replica, moving.heir) for moving in self._under_way)
 
     def awaits(self, replica: Replica) -> bool:
-        """Tell whether a load belongs to a move."""
-        return any(moving.heir is replica and moving.state == "loading" for moving in self._under_way)
+        """Tell whether a load belongs to a move, and has what it is for: its device and a time to stay."""
+        coming = any(moving.heir is replica and moving.state == "loading" for moving in self._under_way)
+        return coming and not replica.draining and replica.keep_alive > 0
 
     def loaded(self, replica: Replica) -> None:
-        """Let a new replica take over: the old one gets no more requests."""
-        for moving in self._under_way:
-            if moving.heir is replica and moving.state == "loading":
+        """Let a new replica take over: the old one gets no more requests. It may be gone already."""
+        for moving in list(self._under_way):
+            if moving.heir is replica and moving.state == "loading" and not replica.draining:
                 moving.state = "draining"
                 moving.replica.draining = True
+                if moving.source_is_gone:
+                    self._end(moving, "done")
 
     def gone(self, replica: Replica) -> None:
         """Take note that a replica has left, died or could not be loaded."""
@@ -74,6 +78,8 @@ class Moves:
                 self._end(moving, "failed")
             elif moving.replica is replica and moving.state == "draining":
                 self._end(moving, "done")
+            elif moving.replica is replica:
+                moving.source_is_gone = True
 
     def _end(self, moving: _Moving, state: Literal["done", "failed"]) -> None:
         moving.state = state

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from copy import copy
+from dataclasses import replace
 
 from pollama.scheduler.fitting import Space
 from pollama.scheduler.policy import Policy
@@ -27,10 +29,27 @@ class Memory:
         self._ours: dict[str, int] = {}
 
     def read(self, devices: Sequence[Device], replicas: Iterable[Replica], links: Iterable[Link] = ()) -> None:
-        """Take a new reading; ready ``replicas`` are contained in what it says is used."""
-        self.devices = tuple(devices)
+        """Take a new reading; ready ``replicas`` are contained in what it says is used.
+
+        While one of them comes or goes, nobody knows how much of its plan the reading contains: what was free on a
+        known device stands, so that no memory is counted twice.
+        """
+        replicas = list(replicas)
         self.links = Links(links)
-        self._ours = planned_bytes(replica.plan for replica in replicas if replica.state != "loading")
+        if all(replica.state == "ready" for replica in replicas):
+            self.devices = tuple(devices)
+            self._ours = planned_bytes(replica.plan for replica in replicas)
+        else:
+            known = {device.id: device.free_bytes for device in self.devices}
+            self.devices = tuple(
+                replace(device, free_bytes=known.get(device.id, device.free_bytes)) for device in devices
+            )
+
+    def after(self, devices: Sequence[Device], replicas: Iterable[Replica], links: Iterable[Link]) -> Memory:
+        """Return this memory with a new reading, and leave this one as it is."""
+        memory = copy(self)
+        memory.read(devices, replicas, links)
+        return memory
 
     def spaces(self, plans: Iterable[Plan]) -> list[Space]:
         """Return what is free on every device beside ``plans``, and how many of them have blocks there."""
@@ -122,11 +141,14 @@ def set_deadline(replica: Replica, now: float, at_most: float = float("inf")) ->
     replica.expires_at = now + min(replica.keep_alive, at_most)
 
 
-def change_keep_alive(replica: Replica, seconds: float) -> None:
-    """Set how long a replica outlives its last use; one that is idle already is measured by it at once."""
+def change_keep_alive(replica: Replica, seconds: float, at_most: float = float("inf")) -> None:
+    """Set how long a replica outlives its last use; one that is idle already is measured by it at once.
+
+    It is not kept longer than ``at_most`` seconds, whatever its keep-alive.
+    """
     replica.keep_alive = seconds
     if replica.is_idle and replica.expires_at is not None:
-        replica.expires_at = replica.last_used + seconds
+        replica.expires_at = replica.last_used + min(seconds, at_most)
 
 
 def has_expired(replica: Replica, now: float) -> bool:

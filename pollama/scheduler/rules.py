@@ -89,6 +89,21 @@ def ruled_options(model: Model, options: Options, policy: Policy) -> Options:
     )
 
 
+def ruled_wish(wish: Wish, devices: Sequence[Device], policy: Policy) -> Wish:
+    """Return a wish as it counts: none without several devices, and with ids in the place of names and numbers.
+
+    Numbers count the GPUs, without GPUs the CPU devices. What is unknown stays, for the refusal.
+    """
+    if not policy.multi_gpu.enabled:
+        return Wish()
+    if wish.devices is None:
+        return wish
+    counted = [device for device in devices if device.is_gpu] or devices
+    ids = {str(number): device.id for number, device in enumerate(counted)}
+    ids |= {device.name: device.id for device in devices} | {device.id: device.id for device in devices}
+    return replace(wish, devices=tuple(sorted({ids.get(name, name) for name in wish.devices})))
+
+
 def ruled_policy(model: Model, policy: Policy) -> Policy:
     """Return the policy with the number of sequences that the rule for the model says."""
     slots = rule_of(model, policy).slots if policy.multi_gpu.enabled else None

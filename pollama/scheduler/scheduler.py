@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 
@@ -23,7 +23,7 @@ from pollama.scheduler.fleet import by_target
 from pollama.scheduler.placement import Refusal
 from pollama.scheduler.policy import GIB, Policy
 from pollama.scheduler.preview import preview
-from pollama.scheduler.residency import Memory
+from pollama.scheduler.residency import Memory, planned_bytes
 from pollama.scheduler.state import Replica, model_key
 from pollama.types.devices import Device, DeviceUse, Link
 from pollama.types.generation import RunnerStatus
@@ -168,16 +168,20 @@ class ModelScheduler:
         memory = await self._memory()
         before = self._core.moves
         for group in by_target(self._core.movable()):
-            planned = preview(group[0].model, group[0].options, memory, self._core.replicas, self._policy)
-            for change in changes_to(group, planned.plans):
-                if change.plan is None or self._fits(memory, change.plan):
+            lead = group[0]
+            planned = preview(lead.model, lead.options, memory, self._core.replicas, self._policy, wish=lead.wish)
+            changes = changes_to(group, planned.plans)
+            if self._fit(memory, [change.plan for change in changes if change.plan]):
+                for change in changes:
                     self._feed(events.Moved(change.replica.id, change.plan, change.reason))
         return [move for move in self._core.moves if move not in before]
 
-    def _fits(self, memory: Memory, plan: Plan) -> bool:
-        """Tell whether a plan has room beside everything that is loaded: what it replaces leaves afterwards only."""
-        free = {space.device.id: space.free for space in memory.spaces(replica.plan for replica in self._core.replicas)}
-        return all(share.total_bytes <= free[share.device] for share in plan.shares)
+    def _fit(self, memory: Memory, plans: Iterable[Plan]) -> bool:
+        """Tell whether plans have room beside everything that is loaded: what they replace leaves afterwards only."""
+        plans = list(plans)
+        spaces = memory.spaces([*(replica.plan for replica in self._core.replicas), *plans])
+        used = planned_bytes(plans)
+        return all(space.free >= 0 for space in spaces if used.get(space.device.id))
 
     async def migrate(self, model: Model, devices: Sequence[str], *, replica: int | None = None) -> Move:
         """Begin to move a replica of ``model`` to ``devices``: the new one loads first.
@@ -187,7 +191,7 @@ class ModelScheduler:
         memory = await self._memory()
         moving = self._movable(model, replica)
         spaces = memory.spaces(other.plan for other in self._core.replicas)
-        plan = plan_on(moving, _device_ids(devices, memory.devices), spaces, self._policy)
+        plan = plan_on(moving, _device_ids(devices, memory.devices), spaces, self._policy, memory.links)
         if isinstance(plan, Refusal):
             raise PlacementError(plan.reason)
         self._feed(events.Moved(moving.id, plan, "asked for"))
@@ -229,11 +233,8 @@ class ModelScheduler:
         return {number: status for number, status in found if isinstance(status, RunnerStatus)}
 
     async def _memory(self) -> Memory:
-        """Return a new reading, which the core does not rely on: loads may be under way."""
-        memory = Memory(self._policy)
-        reading = await self._read()
-        memory.read(reading.devices, self._core.replicas, reading.links)
-        return memory
+        """Return what is free by a new reading, which the core does not rely on."""
+        return self._core.memory_after(await self._read())
 
     def _feed(self, event: Event) -> None:
         for command in self._core.handle(event, self._clock.monotonic()):

@@ -71,7 +71,7 @@ class Replica:
     was short the last time. ``leases`` are the tickets that use it, with what they want of it. ``newest_waiter`` is the
     youngest ticket that was waiting when it became ready: up to that one it serves before it makes room. ``draining``:
     it gets no new requests and leaves when the last one is over. ``prefixes`` are the beginnings of prompts that it has
-    seen lately.
+    seen lately, ``left_devices`` those that it was moved away from.
     ``last_choice`` numbers the grant that it was last chosen for, ``extended_at`` the grant after which it was last
     given company.
     """
@@ -88,6 +88,7 @@ class Replica:
     leases: dict[int, Held] = field(default_factory=dict)
     draining: bool = False
     prefixes: RecentPrefixes = field(default_factory=RecentPrefixes)
+    left_devices: frozenset[str] = frozenset()
     expires_at: float | None = None
     newest_waiter: int = 0
     last_choice: int = 0
@@ -129,9 +130,22 @@ class Replica:
         """Tell whether ``ticket``, which would get ``context_length``, needs no other load than this one."""
         if self.state == "unloading" or self.draining or self.key != ticket.key:
             return False
-        if ticket.request.wish not in {Wish(), self.wish}:
+        if not self._grants(ticket.request.wish):
             return False
         return self.target == ticket.target or self._has_what_it_asks(ticket.request.options, context_length)
+
+    def _grants(self, wish: Wish) -> bool:
+        """Tell whether what is loaded is what a request asks of the devices, whoever asked for it.
+
+        ``data`` is not, where nobody asked for it: it is one replica that will have company only when requests wait.
+        """
+        chosen = {"auto", self.wish.strategy} | ({self.plan.strategy} - {"data"})
+        there = {share.device for share in self.plan.shares if share.layers}
+        return (
+            wish.strategy in chosen
+            and (wish.devices is None or there.issubset(wish.devices))
+            and wish.profile in {"balanced", self.wish.profile}
+        )
 
     def _has_what_it_asks(self, wanted: Options, context_length: int) -> bool:
         return (

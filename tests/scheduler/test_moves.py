@@ -16,11 +16,11 @@ from pollama.scheduler.policy import MIB, Policy
 from pollama.scheduler.scheduler import ModelScheduler
 from pollama.scheduler.state import Replica
 from pollama.types.devices import Device
-from pollama.types.multigpu import Migration, MultiGpu
+from pollama.types.multigpu import Migration, MultiGpu, Wish
 from pollama.types.options import Options
 from pollama.types.plans import Move, Plan, Share
 from pollama.types.ports import Prefix
-from tests.scheduler.support import TIGHT, FakeLauncher, World, cpu, info_of, make_model, make_spec, wish
+from tests.scheduler.support import TIGHT, FakeLauncher, World, cpu, gpu, info_of, make_model, make_spec, wish
 
 A = make_model("a")
 BIG = make_model("big", spec=make_spec(layers=10, layer_bytes=512 * MIB))
@@ -89,6 +89,51 @@ class TestMoving:
         waiting = world.want(wish(A))
         world.loaded(2)
         assert world.granted[waiting] == 2
+        assert [move.state for move in world.core.moves] == ["done"]
+        world.send(events.Moved(2, elsewhere(world), "asked for"))
+        assert len(world.loads) == 3, "it may move again"
+
+    def test_a_model_that_is_stopped_on_the_way_is_not_loaded_to_the_end(self) -> None:
+        world = World(SEVERAL, CORES)
+        ticket, _ = world.serve(wish(A))
+        world.leave(ticket)
+        world.send(events.Moved(1, elsewhere(world), "asked for"))
+        world.send(events.Expired(A))
+        assert sorted(world.unloads) == [1, 2]
+        world.finish_all()
+        assert [move.state for move in world.core.moves] == ["failed"]
+
+    def test_a_model_that_is_stopped_while_it_is_used_leaves_when_it_is_not(self) -> None:
+        world = World(SEVERAL, CORES)
+        ticket, _ = world.serve(wish(A))
+        world.send(events.Moved(1, elsewhere(world), "asked for"))
+        world.send(events.Expired(A))
+        assert world.unloads == []
+        world.leave(ticket)
+        assert sorted(world.unloads) == [1, 2]
+
+    def test_a_new_replica_whose_device_is_lost_on_the_way_changes_nothing(self) -> None:
+        world = World(SEVERAL, CORES)
+        _, first = world.serve(wish(A))
+        target = elsewhere(world)
+        world.send(events.Moved(1, target, "asked for"))
+        world.devices = CORES[:1]
+        world.send(events.DevicesChanged(world.devices))
+        world.loaded(2)
+        assert world.granted[world.want(wish(A))] == first
+        assert world.unloads == [2]
+        world.unloaded(2)
+        assert [move.state for move in world.core.moves] == ["failed"]
+
+    def test_a_replica_on_its_way_out_is_not_moved(self) -> None:
+        world = World(SEVERAL, CORES)
+        ticket, _ = world.serve(wish(A))
+        plan = elsewhere(world)
+        world.leave(ticket)
+        world.send(events.Expired(A))
+        assert world.unloads == [1]
+        world.send(events.Moved(1, plan, "too late"))
+        assert (len(world.loads), world.core.moves) == (1, [])
 
     def test_a_replica_can_only_leave(self) -> None:
         world = World(SEVERAL, CORES)
@@ -164,6 +209,42 @@ class TestBusyDevice:
         self.busy(world, 60, core0=0.95, core1=0.7)
         assert len(world.loads) == 1
 
+    def test_nothing_moves_to_a_device_with_a_replica_of_the_same_model(self) -> None:
+        both = replace(BUSY, multi_gpu=replace(BUSY.multi_gpu, replicas=2))
+        world = World(both, CORES)
+        world.serve(wish(A))
+        world.loaded(2)
+        assert sorted(devices_of(world)) == ["core0", "core1"]
+        self.busy(world, 60, core0=0.95, core1=0.1)
+        assert len(world.loads) == 2
+
+    def test_a_replica_does_not_go_to_and_fro(self) -> None:
+        world = World(BUSY, CORES)
+        world.serve(wish(A))
+        self.busy(world, 30, core0=0.95, core1=0.1)
+        world.leave(1)
+        world.loaded(2)
+        world.unloaded(1)
+        world.want(wish(A))
+        self.busy(world, 90, core0=0.1, core1=0.95)
+        assert devices_of(world) == ["core0", "core1"], "it is its own requests that keep the device busy"
+
+    def test_nothing_moves_against_what_its_requests_asked_for(self) -> None:
+        world = World(BUSY, CORES)
+        world.serve(replace(wish(A), wish=Wish(devices=("core0",))))
+        self.busy(world, 60, core0=0.95, core1=0.1)
+        assert len(world.loads) == 1
+
+    def test_requests_alone_move_nothing(self) -> None:
+        world = World(BUSY, CORES)
+        world.serve(wish(A))
+        self.busy(world, 20, core0=0.95, core1=0.1)
+        world.now += 600
+        world.want(wish(A))
+        assert len(world.loads) == 1, "the last reading is ten minutes old"
+        self.busy(world, 20, core0=0.95, core1=0.1)
+        assert len(world.loads) == 1, "nobody knows what was in between"
+
     def test_nothing_moves_without_the_setting(self) -> None:
         world = World(SEVERAL, CORES)
         world.serve(wish(A))
@@ -226,6 +307,13 @@ class TestScaleIn:
         world.elapse(140)
         assert sorted(world.unloads) == [1, 2]
 
+    def test_requests_that_keep_a_model_for_ever_keep_one_replica_for_ever(self) -> None:
+        world = self.burst()
+        busy = world.want(wish(A, keep_alive=float("inf")))
+        assert world.granted[busy] in {1, 2}
+        world.elapse(60)
+        assert world.unloads == [3 - world.granted[busy]]
+
     def test_another_replica_is_not_loaded_for_a_wait_that_is_shorter_than_the_load(self) -> None:
         world = World(self.POLICY, CORES)
         world.want(wish(A))
@@ -269,6 +357,28 @@ class TestRebalance:
 
     def test_a_gain_that_is_not_worth_it_moves_nothing(self) -> None:
         assert changes_to([loaded_at(1, "a", 10)], [planned("b", 10.5)]) == []
+
+
+class TestReading:
+    """Readings that come by themselves while models come and go."""
+
+    POLICY = replace(TIGHT, max_loaded=8)
+    LARGE = make_model("large", spec=make_spec(layers=8, layer_bytes=512 * MIB))
+
+    def test_memory_of_a_model_that_loads_is_not_counted_twice(self) -> None:
+        world = World(self.POLICY, [gpu(0, 12), cpu(4)])
+        world.want(wish(self.LARGE))
+        world.send(events.DevicesChanged([gpu(0, 12, free=7), cpu(4)]))
+        waiting = world.want(wish(make_model("other", spec=self.LARGE.stored.spec)))
+        assert waiting not in world.refused
+        assert len(world.loads) == 2
+
+    def test_memory_that_others_took_counts_once_everything_is_at_rest(self) -> None:
+        world = World(self.POLICY, [gpu(0, 12), cpu(2)])
+        world.serve(wish(A))
+        world.devices = (gpu(0, 12, free=1), cpu(2))
+        world.send(events.DevicesChanged(world.devices))
+        assert world.want(wish(self.LARGE)) in world.refused
 
 
 class TestShell:
