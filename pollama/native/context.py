@@ -81,6 +81,8 @@ class Context:
         self.batch = int(llama.llama_n_batch(self.pointer))
         self.sequences = int(llama.llama_n_seq_max(self.pointer))
         self.can_shift = self._can_shift()
+        self._logits_place = (0, 0)  # of the view, which is kept because making one takes numpy 30 microseconds
+        self._logits_view: NDArray[np.float32] = np.empty((0, 0), np.float32)
         self.busy_seconds = 0.0
         self.computing_seconds = 0.0
 
@@ -126,8 +128,13 @@ class Context:
 
         The rows are in the order of the batch, with those left out that have no output.
         """
-        width = self.model.vocabulary.length
-        return _floats(llama.llama_get_logits(self.pointer), count * width).reshape(count, width)
+        pointer = llama.llama_get_logits(self.pointer)
+        place = (ctypes.addressof(pointer.contents) if pointer else 0, count)
+        if place != self._logits_place:
+            width = self.model.vocabulary.length
+            self._logits_view = _floats(pointer, count * width).reshape(count, width)
+            self._logits_place = place
+        return self._logits_view
 
     def pooled(self, sequence: int, length: int) -> NDArray[np.float32]:
         """Return a copy of the pooled embedding of ``sequence``."""

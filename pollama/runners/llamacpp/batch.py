@@ -6,18 +6,20 @@ up to a budget, goes to prompts in order of arrival.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from operator import attrgetter
 from typing import Final
+
+import msgspec
 
 _FADING: Final = 0.3
 """Part of what was learnt that each step replaces."""
 _SLOWER: Final = 0.5
 """Part of a usual step by which prompts may prolong one that misses its target without them."""
+_SLOT: Final = attrgetter("slot")
 
 
-@dataclass(frozen=True, slots=True)
-class Demand:
+class Demand(msgspec.Struct, frozen=True):
     """What one sequence still has to compute: ``pending`` rows, in KV slot ``slot``.
 
     ``decoding``: it has produced a token already (a preempted one that is being recomputed has several rows pending).
@@ -30,8 +32,7 @@ class Demand:
     last: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class Chunk:
+class Chunk(msgspec.Struct, frozen=True):
     """``count`` rows of the sequence in ``slot``; ``output``: they end its prompt, so the next token is sampled."""
 
     slot: int
@@ -45,20 +46,19 @@ def plan_step(demands: Sequence[Demand], *, capacity: int, prefill_budget: int) 
     ``demands`` are in order of arrival; at most ``capacity`` rows in all, and at most ``prefill_budget`` prompt rows
     while another sequence is producing. A demand that gets no row waits.
     """
-    decodes = [demand for demand in demands if _is_decode(demand)]
+    decodes: list[Demand] = []
+    prompts: list[Demand] = []
+    for demand in demands:
+        (decodes if demand.decoding and demand.pending == 1 else prompts).append(demand)
     chunks = [Chunk(demand.slot, 1, output=True) for demand in decodes[:capacity]]
     room = capacity - len(chunks)
     if chunks:
         room = min(room, prefill_budget)
-    chunks += _prefill((demand for demand in demands if not _is_decode(demand)), room)
-    return sorted(chunks, key=lambda chunk: chunk.slot)
+    chunks += _prefill(prompts, room)
+    return sorted(chunks, key=_SLOT)
 
 
-def _is_decode(demand: Demand) -> bool:
-    return demand.decoding and demand.pending == 1
-
-
-def _prefill(demands: Iterable[Demand], room: int) -> list[Chunk]:
+def _prefill(demands: Sequence[Demand], room: int) -> list[Chunk]:
     chunks = []
     for demand in demands:
         count = min(demand.pending, room)

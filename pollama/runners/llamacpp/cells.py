@@ -44,7 +44,8 @@ class CellLedger:
         new = range(self._next, self._next + len(cells))
         self._next = new.stop
         self._rows.setdefault(sequence, []).extend(new)
-        self._sizes.update((position, size) for position, size in zip(new, cells, strict=True) if size != 1)
+        if cells.count(1) != len(cells):
+            self._sizes.update((position, size) for position, size in zip(new, cells, strict=True) if size != 1)
         self._used += sum(cells)
 
     def share(self, source: int, target: int, count: int) -> None:

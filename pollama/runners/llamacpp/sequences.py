@@ -6,6 +6,8 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+import msgspec
+
 from pollama.native.media import MediaChunk
 from pollama.runners.llamacpp.batch import Demand
 from pollama.runners.llamacpp.cache import Slot
@@ -86,6 +88,8 @@ class Sequence:
     def demand(self) -> Demand:
         """Return what has to be computed up to the next medium or the end."""
         computed = len(self.running_slot.tokens)
+        if not self.media:
+            return Demand(self.running_slot.index, len(self.tokens) - computed, self.generated > 0)
         end = min((start for start in self.media if start >= computed), default=len(self.tokens))
         last = end == len(self.tokens)
         return Demand(self.running_slot.index, end - computed, decoding=self.generated > 0, last=last)
@@ -100,8 +104,7 @@ class Sequence:
         return begins
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PromptUse:
+class PromptUse(msgspec.Struct, frozen=True, kw_only=True):
     """What a prompt cost: tokens (those of media too), of them from the cache, and seconds until the first token."""
 
     tokens: int
@@ -109,8 +112,7 @@ class PromptUse:
     seconds: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TokenEvent:
+class TokenEvent(msgspec.Struct, frozen=True, kw_only=True):
     """A sequence has its next token (None: it ended without one). ``reason``: it ends here.
 
     ``prompt`` comes with the first token; ``at`` is the monotonic clock.

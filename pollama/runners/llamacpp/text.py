@@ -6,6 +6,8 @@ import codecs
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import msgspec
+
 from pollama.runners.llamacpp.stops import Cut, StopMatcher
 from pollama.types.generation import Delta, Logprob
 
@@ -18,8 +20,7 @@ class TokenScore:
     top: Sequence[tuple[int, float]] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Written:
+class Written(msgspec.Struct, frozen=True):
     """What one token added: a delta, if text became final, and the stop string it completed."""
 
     delta: Delta | None = None
