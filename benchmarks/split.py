@@ -15,7 +15,7 @@ import asyncio
 import os
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -117,8 +117,12 @@ async def serve(runner: HttpRunner, prompt: list[int], tokens: int) -> int:
 
 async def compare(shape: Shape, rounds: int, names: Sequence[str]) -> dict[str, list[Figures]]:
     """Let the layouts take turns."""
+    return await take_turns({name: specs for name, specs in shape.layouts().items() if name in names}, shape, rounds)
+
+
+async def take_turns(layouts: Mapping[str, Sequence[LoadSpec]], shape: Shape, rounds: int) -> dict[str, list[Figures]]:
+    """Load all layouts side by side and measure them in turn, round after round; a warm-up comes first."""
     launcher = LocalLauncher(os.environ)
-    layouts = {name: specs for name, specs in shape.layouts().items() if name in names}
     loaded: dict[str, list[HttpRunner]] = {}
     try:
         for name, specs in layouts.items():

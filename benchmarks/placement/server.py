@@ -64,7 +64,7 @@ class Served:
     async def _once(self, path: str, holds: Callable[[Record], bool]) -> Record:
         """Return an answer of which something holds. Raises TimeoutError."""
         async with asyncio.timeout(_PATIENCE):
-            while not holds(found := await self.ask("GET", path)):
+            while not holds(found := await self.ask("GET", path)):  # noqa: ASYNC110  (nobody tells when)
                 await asyncio.sleep(_POLL_SECONDS)
         return cast("Record", found)
 
