@@ -54,6 +54,8 @@ class Options:
         Raises OptionTypeError for a value of the wrong JSON type.
         """
         known = {key: value for key, value in values.items() if key in _CONVERTERS and value is not None}
+        if not known:
+            return self  # as most often: copying so many fields is not free
         converted: dict[str, Any] = {key: _CONVERTERS[key](key, value) for key, value in known.items()}
         return replace(self, **converted, explicit=self.explicit | converted.keys())
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import threading
 from collections.abc import Iterable
 from pathlib import Path
@@ -71,6 +72,14 @@ def test_characters_are_never_torn(text: str, lengths: list[int]) -> None:
     written = [delta for delta in deltas if delta is not None]
     assert "".join(delta.text for delta in written) == text.encode("utf-8", "replace").decode()
     assert [token for delta in written for token in delta.tokens] == list(range(len(pieces)))
+
+
+@given(st.lists(st.one_of(st.binary(max_size=4), st.sampled_from([b"a", b"\xe2", b"\x82\xac", b"\xf0\x9f"]))))
+def test_any_bytes_are_read_as_one_text(pieces: list[bytes]) -> None:
+    writer = TextWriter(pieces.__getitem__, [])
+    deltas = [writer.write(token).delta for token in range(len(pieces))] + [writer.finish().delta]
+    expected = codecs.getincrementaldecoder("utf-8")("replace").decode(b"".join(pieces))
+    assert "".join(delta.text for delta in deltas if delta) == expected
 
 
 def test_invalid_bytes_become_replacement_characters() -> None:

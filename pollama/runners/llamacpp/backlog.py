@@ -40,16 +40,21 @@ class Backlog:
         """Take one item from the engine; nothing is taken after the end."""
         if self._end is not None:
             return
-        if not isinstance(item, Delta):
-            self._end = item
-        elif self._weight + _weight(item) > LIMIT:
-            self._end = GenerationError("the answer was not read for too long")
-            if self._on_overflow is not None:
-                self._on_overflow()
+        if isinstance(item, Delta):
+            self._take(item)
         else:
-            self._weight += _weight(item)
-            self._deltas.append(item)
+            self._end = item
         self._changed.set()
+
+    def _take(self, delta: Delta) -> None:
+        weight = self._weight + _weight(delta)
+        if weight <= LIMIT:
+            self._weight = weight
+            self._deltas.append(delta)
+            return
+        self._end = GenerationError("the answer was not read for too long")
+        if self._on_overflow is not None:
+            self._on_overflow()
 
     async def get(self) -> list[Delta | Finished | Exception]:
         """Return all that is waiting, in order, the end of the generation last; waits until there is something."""
@@ -62,4 +67,5 @@ class Backlog:
 
 
 def _weight(delta: Delta) -> int:
-    return 1 + len(delta.tokens) + sum(1 + len(entry.top) for entry in delta.logprobs)
+    scores = sum(1 + len(entry.top) for entry in delta.logprobs) if delta.logprobs else 0
+    return 1 + len(delta.tokens) + scores

@@ -27,6 +27,8 @@ class StopMatcher:
 
     def push(self, piece: str) -> Cut | None:
         """Take the next piece. None: held back."""
+        if not self._stops:
+            return Cut(piece)
         text = self._held + piece
         found = self._first_match(text)
         if found is not None:

@@ -39,6 +39,7 @@ class TextWriter:
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._stops = StopMatcher(stops)
         self._undecoded = ""
+        self._broken = False
         self._tokens: list[int] = []
         self._draws = 0
 
@@ -46,8 +47,7 @@ class TextWriter:
         """Take the next token; ``draws`` are the random numbers used so far."""
         self._tokens.append(token)
         self._draws = draws
-        self._undecoded += self._decoder.decode(self._piece(token))
-        if self._decoder.getstate()[0]:
+        if not self._decode(self._piece(token)):
             return Written()
         cut = self._push()
         if cut is None:
@@ -55,6 +55,15 @@ class TextWriter:
         if cut.stopped_by and not cut.text:
             return Written(stopped_by=cut.stopped_by)
         return Written(self._delta(cut.text, score), cut.stopped_by)
+
+    def _decode(self, data: bytes) -> bool:
+        """Take the bytes of a token; tell whether they end with a whole character."""
+        if data.isascii() and not self._broken:
+            self._undecoded += data.decode("ascii")
+            return True
+        self._undecoded += self._decoder.decode(data)
+        self._broken = bool(self._decoder.getstate()[0])
+        return not self._broken
 
     def _push(self) -> Cut | None:
         text, self._undecoded = self._undecoded, ""
