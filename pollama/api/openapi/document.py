@@ -11,11 +11,10 @@ from aiohttp.web_urldispatcher import AbstractRoute
 
 from pollama.api.errors import JSON, NDJSON
 from pollama.api.openapi.kinds import schema_of
-from pollama.api.openapi.operations import EVENTS, FAILURES, OPERATIONS, OWN, PLAIN, Operation
+from pollama.api.openapi.operations import EVENTS, FAILURES, OPERATIONS, PLAIN, Operation
 from pollama.api.openapi.requests import BODIES
 
 _REFERENCE: Final = "#/components/schemas/{name}"
-_ANSWERED: Final = re.compile("Answer [A-Z]+ /[^:]*: ")
 _PARAMETER: Final = re.compile(r"\{(\w+)\}")
 
 Document = dict[str, Any]
@@ -23,10 +22,10 @@ Document = dict[str, Any]
 
 def document(app: web.Application, version: str) -> Document:
     """Return the description of every route of ``app``."""
-    types = {operation.answer for operation in (*OPERATIONS.values(), OWN) if operation.answer is not None}
-    answers = sorted({*types, *FAILURES.values()}, key=str)
-    schemas, components = msgspec.json.schema_components(answers, ref_template=_REFERENCE)
-    by_type = dict(zip(answers, schemas, strict=True))
+    types = {found for operation in OPERATIONS.values() for found in (operation.answer, operation.body)} - {None}
+    described = sorted({*types, *FAILURES.values()}, key=str)
+    schemas, components = msgspec.json.schema_components(described, ref_template=_REFERENCE)
+    by_type = dict(zip(described, schemas, strict=True))
     paths: Document = {}
     for route in app.router.routes():
         if route.resource is not None and route.method != "*":
@@ -42,12 +41,12 @@ def document(app: web.Application, version: str) -> Document:
 
 def _operation(route: AbstractRoute, path: str, by_type: dict[Any, Document]) -> Document:
     name = f"{route.method} {path}"
-    operation = OPERATIONS.get(name, OWN)
+    operation = OPERATIONS[name]
     return {
-        "summary": operation.summary or _summary(route),
+        "summary": operation.summary,
         "operationId": re.sub(r"\W+", "_", name.lower()).strip("_"),
-        **_parameters(path),
-        **_body(name, operation),
+        **_parameters(path, operation),
+        **_body(name, operation, by_type),
         "responses": {
             "200": _success(operation, by_type),
             "default": _failure(operation, by_type, head=route.method == "HEAD"),
@@ -55,24 +54,22 @@ def _operation(route: AbstractRoute, path: str, by_type: dict[Any, Document]) ->
     }
 
 
-def _summary(route: AbstractRoute) -> str:
-    """Return the first line of the handler's docstring, without what the route says itself."""
-    return _ANSWERED.sub("", (route.handler.__doc__ or "").split("\n")[0])
+def _parameters(path: str, operation: Operation) -> Document:
+    places = {**dict.fromkeys(_PARAMETER.findall(path), "path"), **dict.fromkeys(operation.query, "query")}
+    shape = {"required": True, "schema": {"type": "string", "minLength": 1}}
+    return {"parameters": [{"name": name, "in": place, **shape} for name, place in places.items()]} if places else {}
 
 
-def _parameters(path: str) -> Document:
-    names = _PARAMETER.findall(path)
-    shape = {"in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
-    return {"parameters": [{"name": name, **shape} for name in names]} if names else {}
-
-
-def _body(name: str, operation: Operation) -> Document:
+def _body(name: str, operation: Operation, by_type: dict[Any, Document]) -> Document:
     if name in BODIES:
-        schema = schema_of(BODIES[name], operation.required)
-        return {"requestBody": {"required": True, "content": {JSON: {"schema": schema}}}}
-    if name in _FORMS:
-        return {"requestBody": {"required": True, "content": _FORMS[name]}}
-    return {}
+        content = {JSON: {"schema": schema_of(BODIES[name], operation.required)}}
+    elif operation.body is not None:
+        content = {JSON: {"schema": by_type[operation.body]}}
+    elif name in _FORMS:
+        content = _FORMS[name]
+    else:
+        return {}
+    return {"requestBody": {"required": True, "content": content}}
 
 
 def _success(operation: Operation, by_type: dict[Any, Document]) -> Document:

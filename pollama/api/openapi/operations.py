@@ -6,7 +6,8 @@ from dataclasses import KW_ONLY, dataclass
 from typing import Any, Final, Literal
 
 from pollama.api.errors import NDJSON
-from pollama.api.openapi import native, v1
+from pollama.api.multigpu.steer import MigrateBody
+from pollama.api.openapi import multigpu, native, v1
 
 PLAIN: Final = "text/plain"
 EVENTS: Final = "text/event-stream"
@@ -19,7 +20,8 @@ class Operation:
     """A route as its caller sees it.
 
     ``answer`` is the type of the JSON object of a success, None for none; ``streamed`` the content type of a stream of
-    such answers, or of their parts. ``plain``: a success may also be text. ``required`` are fields of the body.
+    such answers, or of their parts. ``plain``: a success may also be text. ``required`` are fields of a body that a
+    decoder's schema describes; ``body`` is the type of one that is read without. ``query`` names query parameters.
     """
 
     summary: str
@@ -28,6 +30,8 @@ class Operation:
     streamed: str = ""
     plain: bool = False
     required: tuple[str, ...] = ()
+    body: Any = None
+    query: tuple[str, ...] = ()
     failing: Failing = "native"
 
 
@@ -92,11 +96,24 @@ OPERATIONS: Final[dict[str, Operation]] = {
     "POST /v1/messages/count_tokens": _anthropic(
         "Count the tokens of a conversation", v1.TokenCount, "model", "messages"
     ),
+    "GET /api/multigpu/topology": Operation("Show devices and what joins them", answer=multigpu.Topology),
+    "GET /api/multigpu/status": Operation("Show what is on the devices", answer=multigpu.State),
+    "GET /api/multigpu/models": Operation("Show the plans of loaded models", answer=multigpu.Models),
+    "GET /api/multigpu/plan": Operation(
+        "Say what would be done with a model", answer=multigpu.Preview, query=("model",)
+    ),
+    "GET /api/multigpu/performance": Operation("Compare predictions with measurements", answer=multigpu.Performance),
+    "GET /api/multigpu/config": Operation("Show the settings for several devices", answer=multigpu.Settings),
+    "PUT /api/multigpu/config": Operation(
+        "Change settings of the running server", answer=multigpu.Settings, body=multigpu.Changes
+    ),
+    "POST /api/multigpu/rebalance": Operation("Move replicas to better devices", answer=multigpu.Moves),
+    "POST /api/multigpu/migrate": Operation(
+        "Move one replica to other devices", answer=multigpu.Move, body=MigrateBody
+    ),
 }
-"""Every route but pollama's own, which answer objects."""
+"""Every route."""
 
-OWN: Final = Operation("", answer=dict[str, Any])
-"""Their handlers say what they do."""
 FAILURES: Final[dict[Failing, Any]] = {
     "native": native.Failure,
     "openai": v1.OpenAIFailure,
