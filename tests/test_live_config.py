@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 
 from pollama.config import Config
 from pollama.config.live import LiveConfig
-from pollama.errors import ConfigError
+from pollama.errors import ConfigError, StoreError
 
 TEXT = """\
 # mine
@@ -104,10 +105,55 @@ async def test_what_the_environment_settles_cannot_be_changed(tmp_path: Path) ->
 async def test_a_change_that_cannot_be_kept_is_taken_back(server: Server) -> None:
     server.file.unlink()
     server.file.mkdir()
-    with pytest.raises(ConfigError, match=r"config\.yaml"):
+    with pytest.raises(StoreError, match=r"config\.yaml"):
         await server.live.update({"multi_gpu": {"strategy": "hybrid"}})
     assert [config.gpu_strategy for config in server.obeyed] in ([], ["hybrid", "data"])
     assert server.live.describe()["multi_gpu"]["strategy"] == "data"
+
+
+async def test_a_file_that_somebody_has_damaged_is_not_the_fault_of_the_request(server: Server) -> None:
+    server.file.write_text("multi_gpu: [")
+    with pytest.raises(StoreError, match=r"config\.yaml"):
+        await server.live.update({"multi_gpu": {"strategy": "hybrid"}})
+    assert (server.obeyed, server.file.read_text()) == ([], "multi_gpu: [")
+
+
+async def test_a_link_to_the_file_and_its_readers_stay(server: Server, tmp_path: Path) -> None:
+    kept = tmp_path / "dotfiles.yaml"
+    server.file.rename(kept)
+    kept.chmod(0o644)
+    server.file.symlink_to(kept)
+    await server.live.update({"multi_gpu": {"strategy": "hybrid"}})
+    assert server.file.is_symlink()
+    assert "strategy: hybrid" in kept.read_text()
+    assert kept.stat().st_mode & 0o777 == 0o644
+
+
+async def test_what_others_wrote_meanwhile_stays(server: Server) -> None:
+    server.file.write_text(TEXT + "models: {a: {slots: 2}}\n")
+    changes = ({"multi_gpu": {"strategy": "hybrid"}}, {"multi_gpu": {"data_parallel": {"replicas": 5}}})
+    await asyncio.gather(*(server.live.update(change) for change in changes))
+    found = Config.load(server.environ)
+    assert (found.gpu_strategy, found.replicas, found.rules["a:latest"].slots) == ("hybrid", 5, 2)
+
+
+async def test_a_change_whose_client_has_gone_is_made_to_the_end(server: Server) -> None:
+    begun, go = asyncio.Event(), asyncio.Event()
+
+    async def obey(config: Config) -> None:
+        begun.set()
+        await go.wait()
+
+    live = LiveConfig(Config.load(server.environ), obey)
+    request = asyncio.create_task(live.update({"multi_gpu": {"strategy": "hybrid"}}))
+    await begun.wait()
+    request.cancel()
+    await asyncio.wait([request])
+    go.set()
+    await live.update({"multi_gpu": {"data_parallel": {"replicas": 5}}})
+    found = Config.load(server.environ)
+    assert (found.gpu_strategy, found.replicas) == ("hybrid", 5)
+    assert live.describe()["multi_gpu"]["strategy"] == "hybrid"
 
 
 async def test_a_server_that_does_not_obey_keeps_the_file(server: Server) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -69,15 +70,21 @@ def changed_text(path: Path, changes: Mapping[str, object]) -> str:
 
 
 def write(path: Path, text: str) -> None:
-    """Replace ``path`` so that a reader sees the old text or the new one. Raises ConfigError."""
+    """Replace ``path`` so that a reader sees the old text or the new one. Raises ConfigError.
+
+    A link stays one, to the new text; who may read the file stays as it is.
+    """
     scratch = None
     try:
+        path = path.resolve()
         path.parent.mkdir(parents=True, exist_ok=True)
         number, scratch = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
         with os.fdopen(number, "w", encoding="utf-8") as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
+        if path.exists():
+            shutil.copymode(path, scratch)
         Path(scratch).replace(path)
     except OSError as error:
         if scratch is not None:

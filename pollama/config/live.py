@@ -11,7 +11,7 @@ from pollama.config import BY_KEY, Config, default_file
 from pollama.config.devices import LIVE
 from pollama.config.file import changed_text, flatten, value_of, write
 from pollama.config.view import nested, shown
-from pollama.errors import ConfigError
+from pollama.errors import ConfigError, StoreError
 from pollama.types.json import Json
 
 _SECTIONS = ("multi_gpu", "devices", "models")
@@ -27,6 +27,7 @@ class LiveConfig:
         self._config = config
         self._apply = apply
         self._changing = asyncio.Lock()
+        self._under_way: set[asyncio.Task[None]] = set()
 
     @property
     def file(self) -> Path:
@@ -49,17 +50,27 @@ class LiveConfig:
     async def update(self, changes: Mapping[str, object]) -> None:
         """Obey ``changes`` (nested as in YAML; null = the default) from now on, and keep them in the file.
 
-        All of them or, with ConfigError, none.
+        All of them or, with ConfigError, none; StoreError: the file is damaged or cannot be written.
         """
         keys = dict(flatten(changes, BY_KEY))
         values = {BY_KEY[key].name: self._checked(key, value) for key, value in keys.items() if key in LIVE}
         refused = [key for key in keys if key not in LIVE]
         if refused:
             raise ConfigError(_refusal(refused[0]))
-        async with self._changing:
-            await self._change(keys, values)
+        change = asyncio.create_task(self._change(keys, values))
+        self._under_way.add(change)
+        change.add_done_callback(self._under_way.discard)
+        await asyncio.shield(change)
 
     async def _change(self, keys: Mapping[str, object], values: Mapping[str, object]) -> None:
+        """Do all of it, even when nobody waits for the answer any more."""
+        try:
+            async with self._changing:
+                await self._obey_and_keep(keys, values)
+        except ConfigError as error:
+            raise StoreError(str(error)) from error
+
+    async def _obey_and_keep(self, keys: Mapping[str, object], values: Mapping[str, object]) -> None:
         before = self._config
         text = await asyncio.to_thread(changed_text, self.file, keys)
         kept = {name: source for name, source in before.sources.items() if name not in values}
