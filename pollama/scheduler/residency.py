@@ -35,15 +35,12 @@ class Memory:
         known device stands, so that no memory is counted twice.
         """
         replicas = list(replicas)
+        at_rest = all(replica.state == "ready" for replica in replicas)
+        known = {} if at_rest else {device.id: device.free_bytes for device in self.devices}
+        ours = planned_bytes(replica.plan for replica in replicas if replica.state == "ready")
         self.links = Links(links)
-        if all(replica.state == "ready" for replica in replicas):
-            self.devices = tuple(devices)
-            self._ours = planned_bytes(replica.plan for replica in replicas)
-        else:
-            known = {device.id: device.free_bytes for device in self.devices}
-            self.devices = tuple(
-                replace(device, free_bytes=known.get(device.id, device.free_bytes)) for device in devices
-            )
+        self.devices = tuple(replace(device, free_bytes=known.get(device.id, device.free_bytes)) for device in devices)
+        self._ours = {**ours, **{device: self._ours.get(device, 0) for device in known}}
 
     def after(self, devices: Sequence[Device], replicas: Iterable[Replica], links: Iterable[Link]) -> Memory:
         """Return this memory with a new reading, and leave this one as it is."""

@@ -1,12 +1,14 @@
 """Invariants of the core under random sequences of events.
 
-Whatever happens: every ticket ends exactly once; nothing that is used is unloaded; the plans in memory fit their
-devices; and when requests stop coming and everything under way is finished, nobody waits any more.
+Whatever happens: every ticket ends exactly once; nothing that is used is unloaded; the plans in memory fit into what
+was free without them; and when requests stop coming and everything under way is finished, nobody waits any more, no
+move is under way, and what has a keep-alive has left after it.
 """
 
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -16,13 +18,16 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from pollama.errors import LoadError
 from pollama.scheduler import events
+from pollama.scheduler.balance import plan_on
 from pollama.scheduler.core import Core
 from pollama.scheduler.events import Command, Event
+from pollama.scheduler.fitting import Space
 from pollama.scheduler.policy import MIB, Policy
 from pollama.scheduler.residency import holding_devices, planned_bytes
+from pollama.scheduler.state import Replica
 from pollama.types.devices import Device
-from pollama.types.multigpu import MultiGpu
-from pollama.types.plans import LoadSpec
+from pollama.types.multigpu import Migration, MultiGpu, Wish
+from pollama.types.plans import LoadSpec, Plan
 from tests.scheduler.support import World, cpu, gpu, info_of, make_model, make_spec, wish
 
 MODELS = [
@@ -64,6 +69,21 @@ POLICIES = [
     Policy(num_parallel=2, multi_gpu=MultiGpu(enabled=True, strategy="pipeline"), keep_alive=1, host_margin=0),
     Policy(num_parallel=1, multi_gpu=MultiGpu(enabled=True, strategy="hybrid"), max_queue=9),
     Policy(num_parallel=1, multi_gpu=MultiGpu(enabled=True, strategy="tensor"), keep_alive=0, gpu_margin=0),
+    Policy(
+        num_parallel=2,
+        multi_gpu=MultiGpu(enabled=True, replicas=1, migration=Migration(enabled=True, threshold=0.5, cooldown=5)),
+        scale_in=3,
+    ),
+]
+WISHES = [
+    Wish(),
+    Wish(),
+    Wish(strategy="data"),
+    Wish(strategy="pipeline"),
+    Wish(strategy="tensor", profile="latency"),
+    Wish(strategy="hybrid"),
+    Wish(devices=("0",)),
+    Wish(devices=("cuda-1", "second")),
 ]
 
 
@@ -78,6 +98,8 @@ class Scheduling(RuleBasedStateMachine):
         self.holding: dict[int, int] = {}
         self.loading: dict[int, LoadSpec] = {}
         self.ready: set[int] = set()
+        self.lost: set[str] = set()
+        self.taken: dict[int, float] = {}
         self.unloading: set[int] = set()
         self.surveys = 0
         self.wake_at = float("inf")
@@ -85,8 +107,22 @@ class Scheduling(RuleBasedStateMachine):
     @initialize(machine=st.sampled_from(MACHINES), policy=st.sampled_from(POLICIES))
     def start(self, machine: Sequence[Device], policy: Policy) -> None:
         self.machine = machine
+        self.policy = policy
         self.core = Core(policy)
         self.send(events.DevicesChanged(machine))
+
+    def reading(self) -> list[Device]:
+        """Return what a look at the devices shows: loads and unloads under way hold a part of their memory."""
+        held: Counter[str] = Counter()
+        for replica in self.core.replicas:
+            for device, size in planned_bytes([replica.plan]).items():
+                held[device] += int(size * (1.0 if replica.state == "ready" else self.taken.get(replica.id, 0.0)))
+        on_host = sum(held[device.id] for device in self.machine if not device.is_gpu)
+        return [
+            replace(device, free_bytes=max(0, device.free_bytes - (held[device.id] if device.is_gpu else on_host)))
+            for device in self.machine
+            if device.id not in self.lost
+        ]
 
     def send(self, event: Event) -> None:
         for command in self.core.handle(event, self.now):
@@ -118,12 +154,13 @@ class Scheduling(RuleBasedStateMachine):
         options=st.sampled_from([{}, {"num_ctx": 256}, {"num_gpu": 0}, {"num_gpu": 5}, {"main_gpu": 1}]),
         keep_alive=st.sampled_from([None, 0.0, 5.0, float("inf")]),
         client=st.sampled_from(["", "one", "two"]),
+        asked=st.sampled_from(WISHES),
     )
-    def want(self, model: int, options: dict[str, int], keep_alive: float | None, client: str) -> None:
+    def want(self, model: int, options: dict[str, int], keep_alive: float | None, client: str, asked: Wish) -> None:
         self.tickets += 1
         self.waiting.add(self.tickets)
         request = wish(MODELS[model], keep_alive=keep_alive, client=client)
-        request = replace(request, options=request.options.updated(options))
+        request = replace(request, options=request.options.updated(options), wish=asked)
         self.send(events.Wanted(self.tickets, request))
 
     @rule(data=st.data())
@@ -171,7 +208,51 @@ class Scheduling(RuleBasedStateMachine):
     def end_a_survey(self) -> None:
         if self.surveys:
             self.surveys -= 1
-            self.send(events.DevicesChanged(self.machine))
+            self.send(events.DevicesChanged(self.reading()))
+
+    @rule(data=st.data())
+    def notice_memory(self, data: st.DataObject) -> None:
+        """The watcher looks while loads and unloads are under way."""
+        for replica in sorted(self.loading.keys() | self.unloading):
+            self.taken[replica] = data.draw(st.floats(0, 1))
+        self.send(events.DevicesChanged(self.reading()))
+
+    @rule(data=st.data())
+    def lose_or_find_a_gpu(self, data: st.DataObject) -> None:
+        gpus = [device.id for device in self.machine if device.is_gpu]
+        if gpus:
+            self.lost ^= {data.draw(st.sampled_from(gpus))}
+            self.send(events.DevicesChanged(self.reading()))
+
+    @rule(data=st.data())
+    def move(self, data: st.DataObject) -> None:
+        """Move a replica as the shell does: to where a plan has room beside everything that is there."""
+        movable = self.core.movable()
+        if not movable:
+            return
+        replica = data.draw(st.sampled_from(movable))
+        memory = self.core.memory_after(events.DevicesChanged(self.reading()))
+        spaces = memory.spaces(other.plan for other in self.core.replicas)
+        targets = data.draw(st.lists(st.sampled_from([device.id for device in memory.devices]), min_size=1))
+        plan = plan_on(replica, targets, free_of(self.core.replicas.of(replica.key), spaces), self.policy)
+        if isinstance(plan, Plan):
+            self.send(events.Moved(replica.id, plan, "asked for"))
+
+    @rule(data=st.data())
+    def give_up_a_replica(self, data: st.DataObject) -> None:
+        movable = self.core.movable()
+        if movable:
+            self.send(events.Moved(data.draw(st.sampled_from(movable)).id, None, "not needed"))
+
+    @rule(data=st.data())
+    def measure(self, data: st.DataObject) -> None:
+        busy = {device.id: data.draw(st.sampled_from([0.0, 0.1, 0.9])) for device in self.machine}
+        self.send(events.Measured(busy))
+
+    @rule(policy=st.sampled_from(POLICIES))
+    def reconfigure(self, policy: Policy) -> None:
+        self.policy = replace(self.policy, multi_gpu=policy.multi_gpu)
+        self.send(events.Reconfigured(self.policy))
 
     @rule(seconds=st.floats(min_value=0, max_value=10))
     def elapse(self, seconds: float) -> None:
@@ -191,22 +272,22 @@ class Scheduling(RuleBasedStateMachine):
     @invariant()
     def plans_fit_their_devices(self) -> None:
         for device, size in planned_bytes(replica.plan for replica in self.core.replicas).items():
-            assert size <= next(known.capacity_bytes for known in self.machine if known.id == device)
+            known = next(known for known in self.machine if known.id == device)
+            assert size <= min(known.capacity_bytes, known.free_bytes)
 
     @invariant()
     def cpu_devices_fit_their_machine(self) -> None:
         sizes = planned_bytes(replica.plan for replica in self.core.replicas)
         hosts = [device for device in self.machine if not device.is_gpu]
-        assert sum(sizes.get(device.id, 0) for device in hosts) <= hosts[0].total_bytes
+        assert sum(sizes.get(device.id, 0) for device in hosts) <= hosts[0].free_bytes
 
     @invariant()
     def replicas_of_a_model_are_on_devices_of_their_own_but_for_groups_of_a_split(self) -> None:
         holders = [
             (replica.key, device)
             for replica in self.core.replicas
-            if replica.state != "unloading"
+            if replica.stays and replica.plan.groups == 1
             for device in holding_devices(replica.plan)
-            if replica.plan.groups == 1
         ]
         assert len(holders) == len(set(holders))
 
@@ -221,8 +302,18 @@ class Scheduling(RuleBasedStateMachine):
                 break
             self.advance()
         assert not self.waiting
-        for ticket in list(self.holding):
-            self.give_back(ticket)
+        for _ in range(4):
+            self.advance()
+        assert not any(move.state in {"loading", "draining"} for move in self.core.moves)
+        self.expire_all()
+        assert all(replica.keep_alive == float("inf") for replica in self.core.replicas)
+        assert all(replica.stays for replica in self.core.replicas)
+
+    def expire_all(self) -> None:
+        while self.wake_at < float("inf"):
+            self.now, self.wake_at = max(self.now, self.wake_at), float("inf")
+            self.send(events.Elapsed())
+            self.advance()
 
     def advance(self) -> None:
         for replica in list(self.loading):
@@ -233,6 +324,12 @@ class Scheduling(RuleBasedStateMachine):
             self.finish_unload(replica)
         for _ in range(self.surveys):
             self.end_a_survey()
+
+
+def free_of(group: Sequence[Replica], spaces: Sequence[Space]) -> list[Space]:
+    """Return spaces without room where a replica of the group is."""
+    held = {device for replica in group for device in holding_devices(replica.plan)}
+    return [replace(space, free=0) if space.device.id in held else space for space in spaces]
 
 
 TestScheduling = Scheduling.TestCase
