@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from typing import Final
 
 from pollama.config import Config
@@ -39,8 +39,8 @@ class Background:
             asyncio.create_task(_surviving(name, work), name=name)
             for name, work in (
                 ("measuring devices", self._measure(links)),
-                ("watching devices", self._watch()),
-                ("balancing devices", self._balance()),
+                ("watching devices", repeated("watching devices", self._watch)),
+                ("balancing devices", repeated("balancing devices", self._balance)),
             )
         ]
         try:
@@ -78,6 +78,16 @@ class Background:
 def busy_shares(readings: Sequence[Telemetry]) -> dict[str, float]:
     """Return the busy share of each device that tells it, 0 to 1."""
     return {reading.device: reading.utilisation / 100 for reading in readings if reading.utilisation is not None}
+
+
+async def repeated(name: str, work: Callable[[], Coroutine[None, None, None]], pause: float = 60.0) -> None:
+    """Begin ``work`` again ``pause`` seconds after it has failed: devices may be unreadable for a while."""
+    while True:
+        try:
+            await work()
+        except Exception:
+            log.exception("%s has failed; it goes on in %.0f seconds", name, pause)
+        await asyncio.sleep(pause)
 
 
 async def _surviving(name: str, work: Coroutine[None, None, None]) -> None:

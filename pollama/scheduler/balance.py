@@ -44,6 +44,18 @@ def plan_on(
     return plan
 
 
+def occupied(devices: Sequence[str], moving: Replica, group: Iterable[Replica]) -> str:
+    """Return the first of ``devices`` that has a replica of the group for itself, "" for none.
+
+    Where the one that moves is does not count, unless it is to stay just there.
+    """
+    others = [
+        replica for replica in group if replica is not moving or set(holding_devices(moving.plan)) == set(devices)
+    ]
+    taken = {device for replica in others if replica.plan.groups == 1 for device in holding_devices(replica.plan)}
+    return next((device for device in devices if device in taken), "")
+
+
 def changes_to(group: Sequence[Replica], plans: Sequence[Plan]) -> list[Change]:
     """Return what has to move so that the replicas of a model are where ``plans`` say; nothing where that gains little.
 

@@ -35,7 +35,7 @@ from collections.abc import Collection
 from dataclasses import replace
 from typing import assert_never
 
-from pollama.errors import CanceledError, PlacementError, PollamaError, QueueFullError
+from pollama.errors import BadRequestError, CanceledError, PlacementError, PollamaError, QueueFullError
 from pollama.scheduler import events
 from pollama.scheduler.balance import Load, relief
 from pollama.scheduler.capacity import context_lengths
@@ -281,7 +281,7 @@ class Core:
         """Start what is needed for a ticket that no replica serves."""
         ideal = self._place(ticket, [])
         if isinstance(ideal, Refusal):  # 6
-            self._refuse(ticket, PlacementError(ideal.reason))
+            self._refuse(ticket, (BadRequestError if ideal.is_mistake else PlacementError)(ideal.reason))
             return
         rivals = [replica for replica in self._replicas.of(ticket.key) if replica.stays]
         plan = None if rivals else self._plan_beside(ticket, ideal, self._replicas)

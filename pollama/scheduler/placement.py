@@ -27,9 +27,10 @@ from pollama.types.plans import Alternative, Plan
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """No plan exists. ``reason`` has the numbers."""
+    """No plan exists. ``reason`` has the numbers; ``is_mistake``: a request asks for what does not exist."""
 
     reason: str
+    is_mistake: bool = False
 
 
 _ANY: Final = Wish()
@@ -68,7 +69,8 @@ def alternatives(
         return Refusal(f"{model.stored.short_name} has no weights that could be loaded")
     terms = asked(model, policy, wish)
     if unknown := terms.unknown(spaces):
-        return Refusal(f"there is no device {unknown[0]!r}, which {model.stored.short_name} is asked to use")
+        reason = f"there is no device {unknown[0]!r}, which {model.stored.short_name} is asked to use"
+        return Refusal(reason, is_mistake=unknown[0] in (wish.devices or ()))
     task = _task(model, options, policy, terms, links)
     layouts = [] if _goes_by_memory(task) else weigh(task, spaces, reduced=reduced)
     if layouts:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from pollama.clock import Clock
 from pollama.errors import BadRequestError, LoadError, PlacementError, RunnerDiedError
 from pollama.scheduler import events
-from pollama.scheduler.balance import changes_to, plan_on
+from pollama.scheduler.balance import changes_to, occupied, plan_on
 from pollama.scheduler.core import Core
 from pollama.scheduler.events import Command, Event
 from pollama.scheduler.fleet import by_target
@@ -190,8 +190,11 @@ class ModelScheduler:
         """
         memory = await self._memory()
         moving = self._movable(model, replica)
+        targets = _device_ids(devices, memory.devices)
+        if taken := occupied(targets, moving, self._core.replicas.of(moving.key)):
+            raise BadRequestError(f"{taken} has a replica of {model.stored.short_name} already")
         spaces = memory.spaces(other.plan for other in self._core.replicas)
-        plan = plan_on(moving, _device_ids(devices, memory.devices), spaces, self._policy, memory.links)
+        plan = plan_on(moving, targets, spaces, self._policy, memory.links)
         if isinstance(plan, Refusal):
             raise PlacementError(plan.reason)
         self._feed(events.Moved(moving.id, plan, "asked for"))

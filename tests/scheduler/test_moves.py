@@ -408,6 +408,7 @@ class TestShell:
         ("devices", "number", "error", "text"),
         [
             (["core7"], None, BadRequestError, "there is no device 'core7', only core0, core1"),
+            (["core0"], None, BadRequestError, "core0 has a replica of a:latest already"),
             (["core1"], 9, BadRequestError, "replica must be one of those of a:latest that are ready: 1"),
         ],
     )

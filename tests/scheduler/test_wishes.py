@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from pollama.errors import PlacementError
+from pollama.errors import BadRequestError
 from pollama.types.multigpu import MultiGpu, Wish
 from tests.scheduler.support import TIGHT, World, cpu, gpu, make_model, make_spec, wish
 
@@ -65,7 +65,7 @@ class TestDevices:
     def test_that_do_not_exist_are_named_in_the_refusal(self) -> None:
         world = World(SEVERAL, GPUS)
         refused = world.want(replace(wish(A), wish=Wish(devices=("7",))))
-        assert isinstance(world.refused[refused], PlacementError)
+        assert isinstance(world.refused[refused], BadRequestError)
         assert "there is no device '7'" in str(world.refused[refused])
 
     def test_of_the_cpu_have_numbers_where_there_is_no_gpu(self) -> None:
