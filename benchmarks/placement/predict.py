@@ -43,11 +43,7 @@ def predicted(model: Model, topology: Record, replicas: Sequence[Record], demand
     links = Links([_link(record) for record in topology["links"]])
     work = Work(model, KV_TYPE, demand)
     plans = _layouts([record["plan"] for record in replicas])
-    layers = len(work.decode(1).read) - 1
-    least, more = divmod(demand.clients, len(plans))
-    return sum(
-        work.rate(engine_of(plan, devices, links, layers), least + (index < more)) for index, plan in enumerate(plans)
-    )
+    return work.rate_together([engine_of(plan, devices, links, work.layers) for plan in plans])
 
 
 def _layouts(records: Sequence[Record]) -> list[Plan]:

@@ -1,7 +1,7 @@
 """What a layout of a model is expected to do, in tokens per second. Pure arithmetic.
 
-A stage takes for one pass as long as its device needs for the bytes that it reads or for the operations, whichever is
-longer. A layer split with one batch under way takes the sum of its stages and of the ways between them; with as many
+A stage takes for one pass as long as its device needs to read its bytes and for the operations, which a GPU does at the
+same time. A layer split with one batch under way takes the sum of its stages and of the ways between them; with as many
 groups of sequences under way as there are stages, as long as its slowest stage for every group. Replicas add up.
 """
 
@@ -92,6 +92,11 @@ class Work:
         self._kv_row = tuple(size / self._cached for size in _kv_of(spec, kv_type, self._cached))
         self._passages: dict[int, Passage] = {}
 
+    @property
+    def layers(self) -> int:
+        """Number of blocks, the output included."""
+        return len(self._weights)
+
     def decode(self, sequences: int) -> Passage:
         """Return one step of ``sequences``, each with half of its answer written."""
         if sequences not in self._passages:
@@ -110,6 +115,11 @@ class Work:
             return 0.0
         answers = self.demand.answer * self.step_seconds(engine, running) / running
         return self.demand.answer / (answers + self._prompt_seconds(engine))
+
+    def rate_together(self, engines: Sequence[Engine]) -> float:
+        """Return the tokens per second of replicas among which the clients are spread evenly, give or take one."""
+        least, more = divmod(self.demand.clients, len(engines))
+        return sum(self.rate(engine, least + (index < more)) for index, engine in enumerate(engines))
 
     def rate_alone(self, speed: Speed, clients: int) -> float:
         """Return the tokens per second that ``clients`` get of one device with all layers."""

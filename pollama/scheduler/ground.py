@@ -87,11 +87,6 @@ class Case:
         stages = (replace(stage, speed=stage.speed.times(1 - overhead)) for stage in engine.stages)
         return replace(engine, stages=tuple(stages))
 
-    def rate(self, engines: Sequence[Engine]) -> float:
-        """Return the tokens per second of replicas among which the clients are spread evenly, give or take one."""
-        least, more = divmod(self.clients, len(engines))
-        return sum(self.work.rate(engine, least + (index < more)) for index, engine in enumerate(engines))
-
     def alternative(self, strategy: Strategy, plans: Sequence[Plan], reason: str = "") -> Alternative:
         """Return a layout with its predictions; that of a single plan is for all its sequences in use.
 
@@ -103,7 +98,7 @@ class Case:
             replace(plan, tokens_per_second=self.work.rate(engine, engine.sequences) / plan.groups)
             for plan, engine in zip(plans, engines, strict=True)
         )
-        rate = self.rate(engines[:: plans[0].groups])
+        rate = self.work.rate_together(engines[:: plans[0].groups])
         return Alternative(strategy=strategy, plans=predicted, tokens_per_second=rate, reason=reason)
 
     def worth(self, rate: float, devices: Iterable[Device]) -> float:

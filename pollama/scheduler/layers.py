@@ -45,8 +45,9 @@ class BySpeed:
 
     def _seconds(self, speed: Speed, first: int) -> _Floats:
         """Return how long a stage takes from each block (rows) to before each other one; infinity for no blocks."""
-        read, operations = self._read[first:, first:], self._operations[first:, first:]
-        return np.maximum(read * (1 / speed.bandwidth), operations * (1 / speed.compute))
+        reading = self._read[first:, first:] * (1 / speed.bandwidth)
+        computing = self._operations[first:, first:] * (1 / speed.compute)
+        return np.maximum(reading, computing) if speed.overlaps else reading + computing
 
 
 def _shortest(tables: Sequence[_Floats], scale: float) -> list[int]:

@@ -30,6 +30,8 @@ from pollama.types.plans import Alternative, Plan
 _FASTEST: Final = 128
 _LARGEST: Final = 64
 """Of more devices than these together, only the fastest and the largest of the others are looked at."""
+_DIVIDED: Final = 0.9
+"""What a prediction for a model over several devices counts: it waits for each, whatever else that has to do."""
 
 _LAYOUTS: Final[dict[Strategy, Callable[[Ground], Alternative | None]]] = {
     "data": replicas,
@@ -130,7 +132,12 @@ def _considered(case: Case, usable: Sequence[Space]) -> list[Space]:
 
 def _weighed(ground: Ground) -> list[Alternative]:
     found = [layout for strategy in _wanted(ground.case.asked) if (layout := _LAYOUTS[strategy](ground)) is not None]
-    return sorted(found, key=lambda layout: (_is_experimental(ground.case, layout), -ground.case.worth_of(layout)))
+    return sorted(found, key=lambda layout: (_is_experimental(ground.case, layout), -_promise(ground.case, layout)))
+
+
+def _promise(case: Case, layout: Alternative) -> float:
+    """Return what a layout is worth when it is chosen between: what is divided has to be clearly better."""
+    return case.worth_of(layout) * (1.0 if layout.plans[0].split == "none" else _DIVIDED)
 
 
 def _wanted(terms: Asked) -> Sequence[Strategy]:

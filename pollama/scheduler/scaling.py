@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
+from pollama.scheduler.costs import Demand, Work, engine_of
 from pollama.scheduler.fitting import Space
 from pollama.scheduler.placement import place_another
 from pollama.scheduler.policy import Policy
@@ -23,6 +24,8 @@ from pollama.types.plans import Plan
 from pollama.types.ports import LeaseRequest
 
 _REPLICATED: Final[frozenset[Strategy]] = frozenset(("data", "hybrid"))
+_WORTH_A_REPLICA: Final = 1.2
+"""So many times as fast as without it, and a replica is worth its memory and its load."""
 
 
 def pick(free: Collection[Replica], request: LeaseRequest, policy: Policy, devices: Sequence[Device]) -> Replica:
@@ -67,15 +70,28 @@ def most_replicas(lead: Replica, policy: Policy, devices: Iterable[Device]) -> i
 def wants_another(group: Sequence[Replica], waiting: int, policy: Policy, devices: Iterable[Device]) -> bool:
     """Tell whether a model with the replicas ``group`` shall have one more.
 
-    Requests wait that the replicas under way have no sequences for, or with the strategies ``data`` and ``hybrid``, and
-    in a split with groups, each is in use and there was a request since the last one was added.
+    Requests wait that the replicas under way have no sequences for, or each is in use and there was a request since the
+    last one was added: with the strategies ``data`` and ``hybrid`` and in a split with groups always, with ``auto``
+    where the requests of now are predicted to be served faster by one more.
     """
     lead = group[0]
     if len(group) >= most_replicas(lead, policy, devices):
         return False
     under_way = sum(replica.plan.sequences for replica in group if replica.state == "loading")
     early = lead.plan.groups > 1 or asked(lead.model, policy, lead.wish).strategy in _REPLICATED
-    return waiting > under_way or (early and _is_busy(group))
+    return waiting > under_way or (_is_busy(group) and (early or _would_gain(group, policy, devices)))
+
+
+def _would_gain(group: Sequence[Replica], policy: Policy, devices: Iterable[Device]) -> bool:
+    """Tell whether one replica more, as fast as these, would serve the requests of now so much faster that it pays."""
+    lead, requests = group[0], sum(len(replica.leases) for replica in group)
+    by_id = {device.id: device for device in devices}
+    if requests <= len(group) or not by_id.keys() >= set(holding_devices(lead.plan)):
+        return False
+    work = Work(lead.model, policy.kv_type, Demand(clients=requests))
+    engine = engine_of(lead.plan, by_id, NO_LINKS, work.layers)
+    now, then = (work.rate_together([engine] * count) for count in (len(group), len(group) + 1))
+    return then >= _WORTH_A_REPLICA * now
 
 
 def _is_busy(group: Sequence[Replica]) -> bool:

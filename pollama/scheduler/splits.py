@@ -47,7 +47,7 @@ def best_split(ground: Ground, size: int = 0) -> Plan | None:
 
 def _worth(ground: Ground, plan: Plan) -> float:
     holders = [ground.case.devices[share.device] for share in plan.shares if share.layers]
-    return ground.case.worth(ground.case.rate([ground.case.engine(plan)]), holders)
+    return ground.case.worth(ground.case.work.rate_together([ground.case.engine(plan)]), holders)
 
 
 @dataclass(frozen=True, slots=True)

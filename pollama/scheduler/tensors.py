@@ -30,7 +30,7 @@ _UNSUPPORTED: Final = frozenset(
 def tensor(ground: Ground) -> Alternative | None:
     """Return the best tensor split over two devices or more, or None."""
     plans = [plan for pool in _pools(ground) for plan in _plans(ground, pool)]
-    best = max(plans, key=lambda plan: ground.case.rate([ground.case.engine(plan)]), default=None)
+    best = max(plans, key=lambda plan: ground.case.work.rate_together([ground.case.engine(plan)]), default=None)
     if best is None:
         return None
     count = sum(1 for share in best.shares if share.layers)

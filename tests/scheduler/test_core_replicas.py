@@ -129,6 +129,14 @@ class TestEarly:
         world.serve(wish(A))
         assert devices_of(world) == ["core0", "core1"]
 
+    def test_without_a_strategy_a_replica_is_added_when_requests_would_be_served_faster(self) -> None:
+        heavy = make_model("heavy", spec=replace(make_spec(layer_bytes=MIB), parameter_count=1_000_000_000))
+        world = World(replace(REPLICAS, num_parallel=16), CORES)
+        world.serve(wish(heavy))
+        assert devices_of(world) == ["core0"]
+        world.want(wish(heavy))
+        assert devices_of(world) == ["core0", "core1"]
+
     def test_one_request_does_not_add_a_second_time_what_has_expired(self) -> None:
         world = World(self.EARLY, CORES)
         world.serve(wish(A, keep_alive=10))
