@@ -52,7 +52,7 @@ class Layout:
 
 def grounds(models: Sequence[str], sets: Sequence[DeviceSet]) -> Iterator[Ground]:
     """Yield every model on every set of devices."""
-    return (Ground(model, devices) for devices, model in product(sets, models))
+    return (Ground(model, devices) for model, devices in product(models, sets))
 
 
 def layouts(devices: Sequence[str], clients: int) -> list[Layout]:
