@@ -239,7 +239,7 @@ class DeviceSettings:
         BOOL,
         "Correct predictions by what was measured",
         key="multi_gpu.monitoring.auto_optimization",
-        no_effect=_ALWAYS,
+        no_effect="predictions go by the measured speed of devices and links, not by what runs",
     )
     cpu_partitions: tuple[CpuPartition, ...] = setting(
         (),
