@@ -228,10 +228,11 @@ class ModelScheduler:
         """Take in the busy share of each device, 0 to 1."""
         self._feed(events.Measured(busy))
 
-    async def statuses(self) -> Mapping[int, RunnerStatus]:
-        """Ask all replicas that are ready how they do; those that do not answer are left out."""
+    async def statuses(self, within: float = 2.0) -> Mapping[int, RunnerStatus]:
+        """Ask all replicas that are ready how they do; those that do not answer ``within`` seconds are left out."""
         runners = dict(self._runners)
-        answers = await asyncio.gather(*(runner.status() for runner in runners.values()), return_exceptions=True)
+        asked = (asyncio.wait_for(runner.status(), within) for runner in runners.values())
+        answers = await asyncio.gather(*asked, return_exceptions=True)
         found = zip(runners, answers, strict=True)
         return {number: status for number, status in found if isinstance(status, RunnerStatus)}
 

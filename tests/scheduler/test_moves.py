@@ -439,3 +439,12 @@ class TestShell:
         async with scheduler.acquire(wish(A)):
             assert list(await scheduler.statuses()) == [1]
         await scheduler.close()
+
+    async def test_a_replica_that_hangs_does_not_keep_the_others_from_telling(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        scheduler = await self.scheduler()
+        async with scheduler.acquire(wish(A)) as lease, scheduler.acquire(wish(make_model("b"))):
+            monkeypatch.setattr(lease.runner, "status", asyncio.Event().wait)
+            assert list(await scheduler.statuses(within=0.5)) == [2]
+        await scheduler.close()
