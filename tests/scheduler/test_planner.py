@@ -17,7 +17,7 @@ from pollama.scheduler.estimate import footprint
 from pollama.scheduler.fitting import Space, stage_share
 from pollama.scheduler.placement import Refusal, alternatives, place, place_another
 from pollama.scheduler.policy import GIB, MIB, Policy
-from pollama.scheduler.speeds import NO_LINKS, Links
+from pollama.scheduler.speeds import NO_LINKS, Links, speed_of
 from pollama.types.devices import Device, Link
 from pollama.types.model import Model
 from pollama.types.multigpu import ModelRule, MultiGpu, Wish
@@ -129,6 +129,14 @@ class TestAuto:
         best = weighed([core(0), core(1)], wish=Wish(profile="latency"))[0]
         assert (best.strategy, best.plans[0].split) == ("tensor", "tensor")
         assert {share.layers for share in best.plans[0].shares} == {25}
+
+    @pytest.mark.parametrize("layer", range(1, 10))
+    def test_cores_are_joined_for_one_request_only_where_that_is_clearly_faster(self, layer: int) -> None:
+        model = make_model(spec=make_spec(layers=24, layer_bytes=layer * MIB))
+        best, *others = weighed([core(0), core(1)], model, wish=Wish(profile="latency"))
+        rates = {layout.strategy: layout.tokens_per_second for layout in (best, *others)}
+        assert best.strategy == ("tensor" if 0.9 * rates["tensor"] > rates["data"] else "data")
+        assert best.strategy == "data" or layer > 1
 
     def test_a_device_that_is_ten_times_slower_is_left_out(self) -> None:
         best = weighed([core(0), core(1, speed=0.1)])[0]
@@ -287,6 +295,11 @@ class TestAnother:
         first = weighed(devices, terms=policy(strategy="pipeline"))[0].plans[0]
         assert place_another(MODEL, make_options(), first, spaces(devices), policy()) == first
         assert self.another(first, devices) is None
+
+
+def test_a_core_reads_and_computes_in_turn_and_a_gpu_at_the_same_time() -> None:
+    seconds = [speed_of(replace(device, bandwidth=2.0, compute=4.0)).seconds(2, 8) for device in (core(0), card(0))]
+    assert seconds == [3.0, 2.0]
 
 
 def test_experts_that_are_not_used_are_not_read() -> None:
