@@ -21,6 +21,8 @@ log = logging.getLogger(__name__)
 
 _LOOKS: Final = 6
 """Readings of the load within one cooldown."""
+_TIMING: Final = 20.0
+"""Seconds between two looks at the speed of replicas."""
 
 
 class Background:
@@ -41,6 +43,7 @@ class Background:
                 ("measuring devices", self._measure(links)),
                 ("watching devices", repeated("watching devices", self._watch)),
                 ("balancing devices", repeated("balancing devices", self._balance)),
+                ("timing replicas", repeated("timing replicas", self._time)),
             )
         ]
         try:
@@ -73,6 +76,13 @@ class Background:
             await asyncio.sleep(max(1.0, migration.cooldown / _LOOKS))
             if migration.enabled and self._scheduler.residents():
                 self._scheduler.measured(busy_shares(await self._devices.telemetry()))
+
+    async def _time(self) -> None:
+        """Tell the scheduler how fast replicas really are, while it predicts that."""
+        while True:
+            await asyncio.sleep(_TIMING)
+            if self._scheduler.settings.enabled and self._scheduler.residents():
+                self._scheduler.timed(await self._scheduler.statuses())
 
 
 def busy_shares(readings: Sequence[Telemetry]) -> dict[str, float]:

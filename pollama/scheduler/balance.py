@@ -9,13 +9,13 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
+from pollama.scheduler.corrections import NOTHING, Known
 from pollama.scheduler.fitting import Space
 from pollama.scheduler.fleet import Fleet
 from pollama.scheduler.placement import Refusal, place
 from pollama.scheduler.policy import Policy
 from pollama.scheduler.residency import Memory, holding_devices
 from pollama.scheduler.scaling import is_as_good
-from pollama.scheduler.speeds import NO_LINKS, Links
 from pollama.scheduler.state import Replica
 from pollama.types.multigpu import Migration
 from pollama.types.plans import Plan
@@ -34,11 +34,11 @@ class Change:
 
 
 def plan_on(
-    replica: Replica, devices: Collection[str], spaces: Sequence[Space], policy: Policy, links: Links = NO_LINKS
+    replica: Replica, devices: Collection[str], spaces: Sequence[Space], policy: Policy, known: Known = NOTHING
 ) -> Plan | Refusal:
     """Return a plan like that of ``replica`` which holds blocks on ``devices`` only, all of them beside ``spaces``."""
     only = [space if space.device.id in devices else replace(space, free=0) for space in spaces]
-    plan = place(replica.model, replica.options, only, policy, wish=replica.wish, links=links)
+    plan = place(replica.model, replica.options, only, policy, wish=replica.wish, known=known)
     if isinstance(plan, Plan) and not is_as_good(plan, replica.plan):
         return Refusal(f"{' and '.join(devices)}: not with a context of {replica.plan.context_length} tokens")
     return plan
@@ -98,7 +98,7 @@ def relief(
         taken = {name for other in fleet.of(replica.key) for name in holding_devices(other.plan)}
         free = [space for space in calm if space.device.id not in taken | replica.left_devices]
         for space in sorted(free, key=lambda space: (busy.get(space.device.id, 0.0), -space.free)):
-            plan = plan_on(replica, [space.device.id], spaces, policy, memory.links)
+            plan = plan_on(replica, [space.device.id], spaces, policy, memory.known)
             if isinstance(plan, Plan):
                 return Change(replica, plan, f"{device} is {busy[device]:.0%} busy")
     return None

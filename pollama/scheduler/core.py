@@ -60,6 +60,7 @@ from pollama.scheduler.round import Round
 from pollama.scheduler.rules import ruled_options, ruled_wish
 from pollama.scheduler.scaling import is_as_good, pick, plan_another, spaces_without, wants_another
 from pollama.scheduler.state import Held, Replica, Target, Ticket, model_key
+from pollama.scheduler.timing import learn
 from pollama.types.model import Model
 from pollama.types.multigpu import Wish
 from pollama.types.options import Options
@@ -142,6 +143,8 @@ class Core:
             case events.Measured(busy):
                 self._load_of_devices.measured(busy, self._policy.multi_gpu.migration, self._now)
                 self._relieve()
+            case events.Timed(statuses):
+                learn(self._memory, self._replicas.ready(), statuses, self._policy)
             case events.Reconfigured(policy):
                 self._policy = policy
             case events.Elapsed():
@@ -331,7 +334,7 @@ class Core:
             self._memory.spaces(plans),
             self._policy,
             wish=request.wish,
-            links=self._memory.links,
+            known=self._memory.known,
             reduced=ticket.cautious,
         )
 
@@ -381,7 +384,7 @@ class Core:
     def _plan_another(self, lead: Replica) -> Plan | None:
         alike = [replica.plan for replica in self._replicas.of(lead.key)]
         spaces = spaces_without(self._memory.spaces(replica.plan for replica in self._replicas), alike)
-        return plan_another(lead, spaces, self._policy, self._memory.links)
+        return plan_another(lead, spaces, self._policy, self._memory.known)
 
     def _relieve(self) -> None:
         """Move a replica away from a device that has been too busy for too long."""

@@ -136,6 +136,11 @@ class Work:
         together = max(alone, groups * _slowest(engine, passage))
         return _STEP_SECONDS + (together / FILLED_SHARE if groups > 1 else alone)
 
+    def busy_seconds(self, engine: Engine, *, steps: int, decoded: int, prefilled: int) -> float:
+        """Return how long an engine computes in so many steps, for so many tokens of answers and of prompts."""
+        answers = steps * self._through(engine, self.decode(max(1, round(decoded / max(1, steps)))))
+        return answers + prefilled / self.demand.prompt * self._through(engine, self.prefill)
+
     def _prompt_seconds(self, engine: Engine) -> float:
         return self._through(engine, self.prefill) if self.demand.prompt else 0.0
 

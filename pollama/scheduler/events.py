@@ -12,7 +12,7 @@ from typing import TypeAlias
 from pollama.errors import PollamaError
 from pollama.scheduler.policy import Policy
 from pollama.types.devices import Device, Link
-from pollama.types.generation import RunnerInfo
+from pollama.types.generation import RunnerInfo, RunnerStatus
 from pollama.types.model import Model
 from pollama.types.plans import LoadSpec, Plan
 from pollama.types.ports import LeaseRequest
@@ -95,6 +95,13 @@ class Measured:
 
 
 @dataclass(frozen=True, slots=True)
+class Timed:
+    """How replicas do, by their numbers."""
+
+    statuses: Mapping[int, RunnerStatus]
+
+
+@dataclass(frozen=True, slots=True)
 class Reconfigured:
     """Other settings count from now on."""
 
@@ -112,7 +119,9 @@ class Closed:
 
 
 ReplicaEvent: TypeAlias = Loaded | LoadFailed | Unloaded | ReplicaExited | Moved
-Event: TypeAlias = Wanted | Left | Expired | DevicesChanged | Measured | Reconfigured | Elapsed | Closed | ReplicaEvent
+Event: TypeAlias = (
+    Wanted | Left | Expired | DevicesChanged | Measured | Timed | Reconfigured | Elapsed | Closed | ReplicaEvent
+)
 
 
 @dataclass(frozen=True, slots=True)

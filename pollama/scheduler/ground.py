@@ -6,12 +6,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
+from pollama.scheduler.capacity import shapes
+from pollama.scheduler.corrections import Known
 from pollama.scheduler.costs import Engine, Work, engine_of, layer_engine
-from pollama.scheduler.estimate import Footprint
-from pollama.scheduler.fitting import Space, Team, fit, fixed_bytes
+from pollama.scheduler.estimate import CacheShape, Footprint, generates
+from pollama.scheduler.fitting import Space, Team, fit, fixed_bytes, free_bytes
 from pollama.scheduler.policy import Policy
 from pollama.scheduler.rules import Asked
-from pollama.scheduler.speeds import Links, Speed, speed_of, watts_of
+from pollama.scheduler.speeds import Speed, speed_of, watts_of
+from pollama.scheduler.state import model_key
 from pollama.types.devices import Device
 from pollama.types.model import Model
 from pollama.types.multigpu import Strategy
@@ -26,16 +29,21 @@ TOO_SLOW: Final = 0.15
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """What stays the same in one planning. ``need`` is what one sequence of ``context`` tokens takes."""
+    """What stays the same in one planning.
+
+    ``need`` is what one sequence with the cache ``base`` takes, ``sequence_bytes`` what another one does.
+    """
 
     model: Model
     options: Options
     context: int
     policy: Policy
     asked: Asked
-    links: Links
+    known: Known
     work: Work
+    base: CacheShape
     need: Footprint
+    sequence_bytes: int
     devices: Mapping[str, Device]
 
     @property
@@ -55,8 +63,20 @@ class Case:
 
     @property
     def sequences(self) -> int:
-        """How many sequences a replica is expected to have."""
+        """How many sequences a replica may have."""
         return self.policy.num_parallel or self.policy.max_sequences
+
+    def sequences_in(self, spaces: Sequence[Space]) -> int:
+        """Return how many sequences a replica on these devices is expected to have memory for."""
+        wanted = shapes(
+            self.base,
+            self.policy,
+            generating=generates(self.model),
+            headroom=free_bytes(spaces) - self.need.total,
+            sequence_bytes=self.sequence_bytes,
+            weight_bytes=sum(self.need.weights),
+        )
+        return next(wanted).sequences
 
     def room(self, space: Space) -> int:
         """Return the bytes of blocks that a stage can hold."""
@@ -73,19 +93,20 @@ class Case:
     def engine(self, plan: Plan) -> Engine:
         """Return what the cost model sees of a plan."""
         holders = [self.devices[share.device] for share in plan.shares if share.layers]
-        return self._slowed(engine_of(plan, self.devices, self.links, self.layers), holders)
+        engine = self._slowed(engine_of(plan, self.devices, self.known.links, self.layers), holders)
+        return _times(engine, self.known.corrections.factor(model_key(self.model), plan))
 
-    def split_engine(self, devices: Sequence[Device], borders: Sequence[int], groups: int) -> Engine:
+    def split_engine(self, stages: Sequence[Space], borders: Sequence[int], groups: int) -> Engine:
         """Return what the cost model sees of a layer split."""
-        return self._slowed(layer_engine(devices, borders, self.links, self.sequences, groups), devices)
+        devices, sequences = [space.device for space in stages], groups * self.sequences_in(stages)
+        return self._slowed(layer_engine(devices, borders, self.known.links, sequences, groups), devices)
 
     def _slowed(self, engine: Engine, devices: Iterable[Device]) -> Engine:
         """Return an engine as fast as it is taken to be when it mixes kinds of GPU."""
         overhead = self.policy.multi_gpu.coordination_overhead
         if not overhead or len({device.kind for device in devices if device.is_gpu}) < 2:
             return engine
-        stages = (replace(stage, speed=stage.speed.times(1 - overhead)) for stage in engine.stages)
-        return replace(engine, stages=tuple(stages))
+        return _times(engine, 1 - overhead)
 
     def alternative(self, strategy: Strategy, plans: Sequence[Plan], reason: str = "") -> Alternative:
         """Return a layout with its predictions; that of a single plan is for all its sequences in use.
@@ -147,6 +168,12 @@ def speed_beside(space: Space) -> Speed:
     """Return what a device has left for one more replica, if those that it has are busy."""
     speed = speed_of(space.device)
     return speed.times(1 / (1 + space.residents)) if space.residents else speed
+
+
+def _times(engine: Engine, factor: float) -> Engine:
+    if factor == 1.0:
+        return engine
+    return replace(engine, stages=tuple(replace(stage, speed=stage.speed.times(factor)) for stage in engine.stages))
 
 
 def left_out(plans: Iterable[Plan], able: Iterable[Space]) -> str:

@@ -13,12 +13,13 @@ from dataclasses import dataclass
 from typing import Final
 
 from pollama.scheduler.capacity import DEFAULT_BATCH, single
+from pollama.scheduler.corrections import NOTHING, Known
 from pollama.scheduler.estimate import footprint
 from pollama.scheduler.fitting import Space, Team, fit
-from pollama.scheduler.planner import Task, another, predicted, weigh
+from pollama.scheduler.planner import Task, another, busy_seconds, predicted, weigh
 from pollama.scheduler.policy import GIB, Policy
 from pollama.scheduler.rules import Asked, asked, ruled_options, ruled_policy
-from pollama.scheduler.speeds import NO_LINKS, Links
+from pollama.types.generation import RunnerStatus
 from pollama.types.model import Model
 from pollama.types.multigpu import Wish
 from pollama.types.options import Options
@@ -43,14 +44,14 @@ def place(
     policy: Policy,
     *,
     wish: Wish = _ANY,
-    links: Links = NO_LINKS,
+    known: Known = NOTHING,
     reduced: bool = False,
 ) -> Plan | Refusal:
     """Return the best plan for one replica in the free ``spaces``, or what is missing.
 
     An automatic context length is reduced in steps before the model is refused; ``reduced`` begins one step lower.
     """
-    layouts = alternatives(model, options, spaces, policy, wish=wish, links=links, reduced=reduced)
+    layouts = alternatives(model, options, spaces, policy, wish=wish, known=known, reduced=reduced)
     return layouts if isinstance(layouts, Refusal) else layouts[0].plans[0]
 
 
@@ -61,7 +62,7 @@ def alternatives(
     policy: Policy,
     *,
     wish: Wish = _ANY,
-    links: Links = NO_LINKS,
+    known: Known = NOTHING,
     reduced: bool = False,
 ) -> list[Alternative] | Refusal:
     """Return the layouts that a model may have in the free ``spaces``, the best one first, or what is missing."""
@@ -71,7 +72,7 @@ def alternatives(
     if unknown := terms.unknown(spaces):
         reason = f"there is no device {unknown[0]!r}, which {model.stored.short_name} is asked to use"
         return Refusal(reason, is_mistake=unknown[0] in (wish.devices or ()))
-    task = _task(model, options, policy, terms, links)
+    task = _task(model, options, policy, terms, known)
     layouts = [] if _goes_by_memory(task) else weigh(task, spaces, reduced=reduced)
     if layouts:
         return layouts
@@ -89,14 +90,21 @@ def place_another(
     policy: Policy,
     *,
     wish: Wish = _ANY,
-    links: Links = NO_LINKS,
+    known: Known = NOTHING,
 ) -> Plan | None:
     """Return a plan for a further replica of the layout that ``like`` is part of, or None where it is not worth it."""
-    return another(_task(model, options, policy, asked(model, policy, wish), links), like, spaces)
+    return another(_task(model, options, policy, asked(model, policy, wish), known), like, spaces)
 
 
-def _task(model: Model, options: Options, policy: Policy, terms: Asked, links: Links) -> Task:
-    return Task(model, ruled_options(model, options, policy), ruled_policy(model, policy), terms, links)
+def expected_seconds(
+    model: Model, options: Options, plan: Plan, spaces: Sequence[Space], policy: Policy, *, status: RunnerStatus
+) -> float:
+    """Return how long what a runner has done was expected to take inside the engine, uncorrected."""
+    return busy_seconds(_task(model, options, policy, asked(model, policy, _ANY), NOTHING), plan, spaces, status)
+
+
+def _task(model: Model, options: Options, policy: Policy, terms: Asked, known: Known) -> Task:
+    return Task(model, ruled_options(model, options, policy), ruled_policy(model, policy), terms, known)
 
 
 def _goes_by_memory(task: Task) -> bool:

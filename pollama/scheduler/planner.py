@@ -7,10 +7,11 @@ narrows them. The fastest wins, with ``power_aware`` the one with most tokens pe
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from pollama.scheduler.capacity import DEFAULT_BATCH, context_lengths, is_automatic, single
+from pollama.scheduler.corrections import Known
 from pollama.scheduler.costs import Work
 from pollama.scheduler.estimate import footprint
 from pollama.scheduler.fitting import Space, has_room
@@ -19,9 +20,9 @@ from pollama.scheduler.pipelines import hybrid, pipeline
 from pollama.scheduler.policy import Policy
 from pollama.scheduler.replicas import one_replica, replicas
 from pollama.scheduler.rules import Asked
-from pollama.scheduler.speeds import Links
 from pollama.scheduler.splits import best_split, stage_count
 from pollama.scheduler.tensors import tensor
+from pollama.types.generation import RunnerStatus
 from pollama.types.model import Model
 from pollama.types.multigpu import Strategy
 from pollama.types.options import Options
@@ -49,7 +50,7 @@ class Task:
     options: Options
     policy: Policy
     asked: Asked
-    links: Links
+    known: Known
 
     @property
     def layers(self) -> int:
@@ -101,19 +102,36 @@ def another(task: Task, like: Plan, spaces: Sequence[Space]) -> Plan | None:
     return case.alternative(like.strategy, [plan]).plans[0]
 
 
+def busy_seconds(task: Task, plan: Plan, spaces: Sequence[Space], status: RunnerStatus) -> float:
+    """Return how long what a runner has done is expected to take; 0 for a plan on devices that are gone."""
+    case = _ground(task, plan.context_length, spaces).case
+    if not all(share.device in case.devices for share in plan.shares):
+        return 0.0
+    return case.work.busy_seconds(
+        case.engine(plan), steps=status.steps, decoded=status.decoded_tokens, prefilled=status.prefill_tokens
+    )
+
+
 def _ground(task: Task, context: int, spaces: Sequence[Space]) -> Ground:
     usable = [space for space in spaces if space.free > 0 and task.may_use(space)]
     flash = task.policy.flash_attention is not False
     batch = DEFAULT_BATCH if is_automatic(task.options, "num_batch") else max(1, task.options.num_batch)
+    base = single(context, batch)
+    need, more = (
+        footprint(task.model, shape, task.policy.kv_type, flash_attention=flash)
+        for shape in (base, replace(base, sequences=2, cells=2 * base.cells))
+    )
     case = Case(
         model=task.model,
         options=task.options,
         context=context,
         policy=task.policy,
         asked=task.asked,
-        links=task.links,
+        known=task.known,
         work=Work(task.model, task.policy.kv_type, task.asked.demand(len(usable))),
-        need=footprint(task.model, single(context, batch), task.policy.kv_type, flash_attention=flash),
+        base=base,
+        need=need,
+        sequence_bytes=sum(more.kv) - sum(need.kv),
         devices={space.device.id: space.device for space in spaces},
     )
     return Ground(case, _considered(case, usable), [space for space in spaces if not space.device.is_gpu])

@@ -29,10 +29,10 @@ def preview(
 ) -> PlanPreview:
     """Plan ``model`` as if it was not loaded, beside the ``replicas`` of other models where that is possible."""
     others = [replica.plan for replica in replicas if replica.key != model_key(model)]
-    ideal = alternatives(model, options, memory.spaces([]), policy, wish=wish, links=memory.links)
+    ideal = alternatives(model, options, memory.spaces([]), policy, wish=wish, known=memory.known)
     if isinstance(ideal, Refusal):
         return PlanPreview(refusal=ideal.reason)
-    beside = alternatives(model, options, memory.spaces(others), policy, wish=wish, links=memory.links)
+    beside = alternatives(model, options, memory.spaces(others), policy, wish=wish, known=memory.known)
     fits = not isinstance(beside, Refusal) and is_as_good(beside[0].plans[0], ideal[0].plans[0])
     layouts = beside if fits and not isinstance(beside, Refusal) else ideal
     return PlanPreview(plans=layouts[0].plans, fits_now=fits, alternatives=tuple(layouts))

@@ -7,9 +7,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from copy import copy
 from dataclasses import replace
 
+from pollama.scheduler.corrections import Known
 from pollama.scheduler.fitting import Space
 from pollama.scheduler.policy import Policy
-from pollama.scheduler.speeds import NO_LINKS, Links
+from pollama.scheduler.speeds import Links
 from pollama.scheduler.state import Replica
 from pollama.types.devices import Device, Link
 from pollama.types.generation import BufferUse
@@ -25,7 +26,7 @@ class Memory:
     def __init__(self, policy: Policy) -> None:
         self._policy = policy
         self.devices: tuple[Device, ...] = ()
-        self.links = NO_LINKS
+        self.known = Known()
         self._ours: dict[str, int] = {}
 
     def read(self, devices: Sequence[Device], replicas: Iterable[Replica], links: Iterable[Link] = ()) -> None:
@@ -38,7 +39,7 @@ class Memory:
         at_rest = all(replica.state == "ready" for replica in replicas)
         known = {} if at_rest else {device.id: device.free_bytes for device in self.devices}
         ours = planned_bytes(replica.plan for replica in replicas if replica.state == "ready")
-        self.links = Links(links)
+        self.known = replace(self.known, links=Links(links))
         self.devices = tuple(replace(device, free_bytes=known.get(device.id, device.free_bytes)) for device in devices)
         self._ours = {**ours, **{device: self._ours.get(device, 0) for device in known}}
 

@@ -10,13 +10,14 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
+from pollama.scheduler.corrections import NOTHING, Known
 from pollama.scheduler.costs import Demand, Work, engine_of
 from pollama.scheduler.fitting import Space
 from pollama.scheduler.placement import place_another
 from pollama.scheduler.policy import Policy
 from pollama.scheduler.residency import holding_devices
 from pollama.scheduler.rules import asked
-from pollama.scheduler.speeds import NO_LINKS, Links
+from pollama.scheduler.speeds import NO_LINKS
 from pollama.scheduler.state import Replica
 from pollama.types.devices import Device
 from pollama.types.multigpu import Strategy
@@ -105,9 +106,9 @@ def spaces_without(spaces: Sequence[Space], plans: Iterable[Plan]) -> list[Space
     return [replace(space, free=0) if space.device.id in occupied else space for space in spaces]
 
 
-def plan_another(lead: Replica, spaces: Sequence[Space], policy: Policy, links: Links = NO_LINKS) -> Plan | None:
+def plan_another(lead: Replica, spaces: Sequence[Space], policy: Policy, known: Known = NOTHING) -> Plan | None:
     """Return a plan for one more replica like ``lead`` in ``spaces``, or None where it would not serve its model."""
-    plan = place_another(lead.model, lead.options, lead.plan, spaces, policy, wish=lead.wish, links=links)
+    plan = place_another(lead.model, lead.options, lead.plan, spaces, policy, wish=lead.wish, known=known)
     return plan if plan is not None and is_as_good(plan, lead.plan) else None
 
 

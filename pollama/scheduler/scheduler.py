@@ -194,7 +194,7 @@ class ModelScheduler:
         if taken := occupied(targets, moving, self._core.replicas.of(moving.key)):
             raise BadRequestError(f"{taken} has a replica of {model.stored.short_name} already")
         spaces = memory.spaces(other.plan for other in self._core.replicas)
-        plan = plan_on(moving, targets, spaces, self._policy, memory.links)
+        plan = plan_on(moving, targets, spaces, self._policy, memory.known)
         if isinstance(plan, Refusal):
             raise PlacementError(plan.reason)
         self._feed(events.Moved(moving.id, plan, "asked for"))
@@ -227,6 +227,10 @@ class ModelScheduler:
     def measured(self, busy: Mapping[str, float]) -> None:
         """Take in the busy share of each device, 0 to 1."""
         self._feed(events.Measured(busy))
+
+    def timed(self, statuses: Mapping[int, RunnerStatus]) -> None:
+        """Take in how replicas do, to correct what is predicted."""
+        self._feed(events.Timed(statuses))
 
     async def statuses(self, within: float = 2.0) -> Mapping[int, RunnerStatus]:
         """Ask all replicas that are ready how they do; those that do not answer ``within`` seconds are left out."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from pollama.types.devices import Device, DeviceKind, Link
@@ -83,7 +83,7 @@ def speed_in_worker(device: Device) -> Speed:
     speed = speed_of(device)
     if device.is_gpu:
         return speed
-    return Speed(speed.bandwidth * _IN_WORKER.bandwidth, speed.compute * _IN_WORKER.compute)
+    return replace(speed, bandwidth=speed.bandwidth * _IN_WORKER.bandwidth, compute=speed.compute * _IN_WORKER.compute)
 
 
 def watts_of(device: Device) -> float:

@@ -92,6 +92,7 @@ def _of_any(ground: Ground, pool: Sequence[Space]) -> Iterator[_Split]:
             break
     if best is not None and ground.case.asked.algorithm != "memory_only":
         yield from _smaller(ground, best.team.stages)
+        yield from _smaller(ground, pool[: len(best.team.stages) + 1])
 
 
 def _counts(ground: Ground, pool: Sequence[Space]) -> range:
@@ -137,7 +138,7 @@ def _in_order(ground: Ground, stages: tuple[Space, ...]) -> _Split | None:
     if borders[0] == borders[-1]:
         return None
     devices = [space.device for space in stages]
-    rate = case.work.rate(case.split_engine(devices, borders, ground.groups), case.clients)
+    rate = case.work.rate(case.split_engine(stages, borders, ground.groups), case.clients)
     return _Split(team, case.worth(rate, devices))
 
 
