@@ -60,9 +60,12 @@ class Cell:
 
     @property
     def share_as_planned(self) -> float:
-        """The same, with the figures of the static layouts that were loaded in the same way: less noise."""
-        alike = [outcome.speed for outcome in self.outcomes.values() if outcome.loaded == self.auto.loaded]
-        return statistics.mean(alike) / self.outcomes[self.best].speed
+        """The same for the layout that was chosen: what loads equally is one layout, by all of its runs. Less noise."""
+        runs: dict[str, list[float]] = {}
+        for outcome in self.outcomes.values():
+            runs.setdefault(outcome.loaded, []).extend(outcome.speeds)
+        static = {outcome.loaded for name, outcome in self.outcomes.items() if name != AUTO}
+        return statistics.mean(runs[self.auto.loaded]) / max(statistics.mean(runs[loaded]) for loaded in static)
 
     def record(self) -> dict[str, Any]:
         """Return the cell as it is kept."""

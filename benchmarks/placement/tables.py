@@ -54,7 +54,7 @@ def summed(of: Summary) -> str:
     """Return the summary."""
     rows = [
         [f"cells in which the choice reached {GOOD:.0%} of the best", f"{of.good:.0%} of {of.cells}"],
-        ["the same, by what its layout did in all its runs", f"{of.good_as_planned:.0%}"],
+        ["the same by all runs of equal layouts", f"{of.good_as_planned:.0%}"],
         ["prediction error, median", f"{of.median_error:.0%}"],
         ["prediction error, worst", f"{of.worst_error:.0%}"],
         ["measured / predicted, median", f"{of.scale:.2f}"],

@@ -54,7 +54,7 @@ def test_a_choice_is_compared_within_each_round() -> None:
     found = cell(slow=outcome(10, 40), fast=outcome(20, 60, loaded="x"), auto=outcome(19, 54))
     assert found.best == "fast"
     assert found.share == pytest.approx((19 / 20 + 54 / 60) / 2)
-    assert found.share_as_planned == pytest.approx((25 + 36.5) / 2 / 40)
+    assert found.share_as_planned == pytest.approx((10 + 40 + 19 + 54) / 4 / 40)
 
 
 def test_the_summary_counts_good_choices_and_tells_scale_from_error() -> None:
