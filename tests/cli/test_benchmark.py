@@ -65,6 +65,19 @@ def test_what_the_server_refuses_is_told(cli: Cli, script: Script) -> None:
     assert "--strategy must be one of auto" in cli("benchmark", "--strategy", "warp").err
 
 
+def test_what_is_loaded_already_is_not_measured_for_another_strategy(cli: Cli, script: Script) -> None:
+    script.on("GET /api/multigpu/topology", TOPOLOGY)
+    script.on("GET /api/multigpu/status", {"enabled": False})
+    script.on("GET /api/multigpu/models", {"models": []})
+    script.on("POST /api/generate", {"done": True, "eval_count": 3})
+    outcome = cli("benchmark", "--strategy", "data,auto", "--batch-sizes", "1,2", "--rounds", "1")
+    assert outcome.status == 0
+    assert "multi_gpu.enabled is false" in outcome.err
+    asked = script.bodies("/api/generate")
+    begins = [number for number, body in enumerate(asked) if body.get("keep_alive") == 0]
+    assert begins == [0, 6], "two numbers of clients, each with a request to warm up, make five requests"
+
+
 def test_a_server_is_measured(tmp_path: Path) -> None:
     with running_server(tmp_path) as server:
         create_from_file(server, "probe", MODELS / "probe.gguf")

@@ -81,7 +81,11 @@ def benchmark(arguments: tuple[str, ...], **options: Any) -> None:
 
 def _run(client: Client, options: dict[str, Any]) -> Iterator[Result]:
     clients = numbers("batch-sizes", options["batch_sizes"])
+    last = None
     for case, count in product(list(_cases(client, options)), clients):
+        if case is not last:
+            _unload(client, case.model)
+        last = case
         _say(f"{case.model}, {case.strategy}, {count} client{'s' if count > 1 else ''} ...")
         work = Work(
             model=case.model,
@@ -102,8 +106,16 @@ def _cases(client: Client, options: dict[str, Any]) -> Iterator[Case]:
     inside = options["tensor_size"] * options["pipeline_size"]
     count = options["gpus"] or options["stages"] or (inside if inside > 1 else 0)
     devices = first_devices(client.get("/api/multigpu/topology"), count)
-    for model, strategy in product(models, strategies(options["strategy"])):
+    chosen = strategies(options["strategy"])
+    if (devices or chosen != ["auto"]) and not client.get("/api/multigpu/status")["enabled"]:
+        stderr("warning: strategies and devices have no effect on this server: multi_gpu.enabled is false")
+    for model, strategy in product(models, chosen):
         yield Case(model, strategy, devices)
+
+
+def _unload(client: Client, model: str) -> None:
+    """Let a case begin with a load of its own: what is loaded for another one may serve it as well."""
+    client.post("/api/generate", {"model": model, "prompt": "", "keep_alive": 0, "stream": False})
 
 
 def _replicas(client: Client, model: str) -> Sequence[Json]:

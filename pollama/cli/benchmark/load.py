@@ -48,7 +48,10 @@ class _Samples:
 
 def measure(url: str, work: Work) -> Measured:
     """Return the speed of the server at ``url``; the model is loaded before. Raises CliError with what it refuses."""
-    return asyncio.run(_measure(url, work))
+    try:
+        return asyncio.run(_measure(url, work))
+    except aiohttp.ClientError as error:
+        raise CliError(f"the server has stopped answering: {error}") from error
 
 
 async def _measure(url: str, work: Work) -> Measured:
@@ -57,9 +60,7 @@ async def _measure(url: str, work: Work) -> Measured:
     async with aiohttp.ClientSession(url, timeout=timeout, connector=aiohttp.TCPConnector(limit=0)) as session:
         await _ask(session, work, "warm up", _Samples())
         started = time.perf_counter()
-        async with asyncio.TaskGroup() as clients:
-            for number in range(work.clients):
-                clients.create_task(_client(session, work, number, samples))
+        await asyncio.gather(*(_client(session, work, number, samples) for number in range(work.clients)))
         seconds = time.perf_counter() - started
     return Measured(
         throughput=samples.tokens / seconds,
