@@ -23,6 +23,7 @@ from typing import IO, Any
 
 import aiohttp
 
+from benchmarks.machine import machine
 from benchmarks.placement import tables
 from benchmarks.placement.cells import (
     CLIENTS,
@@ -38,7 +39,6 @@ from benchmarks.placement.cells import (
 from benchmarks.placement.figures import Cell, Outcome, summary
 from benchmarks.placement.predict import holders, model_of, predicted, too_little
 from benchmarks.placement.server import ANSWER_TOKENS, CONTEXT, PROMPT_TOKENS, Record, Served, serving
-from benchmarks.serve.__main__ import machine
 from benchmarks.serve.load import Pace
 from benchmarks.serve.neighbour import busy_core
 from pollama.scheduler.costs import Demand

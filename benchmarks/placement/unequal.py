@@ -20,10 +20,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any
 
+from benchmarks.machine import machine
 from benchmarks.placement.cells import MODELS, Layout, model_file
 from benchmarks.placement.grid import described, keep, neighbours
 from benchmarks.placement.server import Record, Served, serving
-from benchmarks.serve.__main__ import machine
 from benchmarks.serve.load import Pace
 from benchmarks.serve.tables import table
 from benchmarks.split import Figures, Shape, take_turns

@@ -13,19 +13,17 @@ import argparse
 import asyncio
 import json
 import os
-import platform
 import tempfile
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any, Final
 
+from benchmarks.machine import machine
 from benchmarks.serve.load import Pace
 from benchmarks.serve.matrix import CLIENTS, SUBJECTS
 from benchmarks.serve.parts import PARTS, Bench
 from benchmarks.serve.plot import write_plot
 from benchmarks.serve.tables import document, inserted
-from pollama import __version__
 from tools.llama_server import ENGINE_FLAGS, llama_server
 
 OUTPUT: Final = Path(__file__).parents[2] / "docs" / "benchmarks"
@@ -47,27 +45,6 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--output", type=Path, default=OUTPUT)
     parser.add_argument("--log", type=Path, help="where the servers' own output goes")
     return parser.parse_args()
-
-
-def processor() -> str:
-    """Return what the processor calls itself."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor()
-    return next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.machine())
-
-
-def machine() -> dict[str, Any]:
-    """Say what ran where, as far as it matters to the figures."""
-    return {
-        "date": datetime.now(UTC).date().isoformat(),
-        "processor": processor(),
-        "cores": os.cpu_count(),
-        "load average before": os.getloadavg()[0],
-        "python": platform.python_version(),
-        "pollama": __version__,
-    }
 
 
 def bench_of(arguments: argparse.Namespace, folder: Path, log: IO[bytes]) -> Bench:
