@@ -11,6 +11,7 @@ from pollama.api.godecode import (
     Bytes,
     Custom,
     DecodeError,
+    Float,
     Int,
     List,
     String,
@@ -48,7 +49,8 @@ def keep_alive_nanoseconds(value: Json) -> int:
         except ValueError as error:
             raise DecodeError(str(error)) from None
     elif isinstance(value, (int, float)) and not isinstance(value, bool):
-        nanoseconds = int(min(float(value) * SECOND, float(2**63)))
+        seconds = decode_value(Float(), value)
+        nanoseconds = -1 if seconds < 0 else int(min(seconds * SECOND, float(2**63)))
     else:
         raise DecodeError(f"Unsupported type: '{untyped_name(value)}'")
     return nanoseconds if 0 <= nanoseconds <= _MAX_NANOSECONDS else _MAX_NANOSECONDS
@@ -71,7 +73,7 @@ def _arguments(value: Json) -> dict[str, Json]:
 
 
 def _properties(value: Json) -> dict[str, ToolProperty]:
-    return {key: _property(decode_value(_PROPERTY, item)) for key, item in (_ordered(value) or {}).items()}
+    return {key: _property(decode_value(TOOL_PROPERTY, item)) for key, item in (_ordered(value) or {}).items()}
 
 
 def _property_type(value: Json) -> tuple[str, ...]:
@@ -152,8 +154,8 @@ _PROPERTY_FIELDS: Final[dict[str, Any]] = {
     "properties": PROPERTIES,
     "required": List(String()),
 }
-_PROPERTY: Final = Struct("ToolProperty", _PROPERTY_FIELDS)
-_PROPERTY_FIELDS["anyOf"] = List(_PROPERTY)
+TOOL_PROPERTY: Final = Struct("ToolProperty", _PROPERTY_FIELDS)
+_PROPERTY_FIELDS["anyOf"] = List(TOOL_PROPERTY)
 
 TOOL_PARAMETERS: Final = Struct(
     "ToolFunctionParameters",

@@ -73,7 +73,10 @@ def _integer(key: str, value: Json) -> int:
 def _float(key: str, value: Json) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise OptionTypeError(key, "of type float32")
-    return shortest_float32([value])[0]
+    number = shortest_float32([value])[0]
+    if not math.isfinite(number):
+        raise OptionTypeError(key, "of type float32")
+    return number
 
 
 def _boolean(key: str, value: Json) -> bool:

@@ -288,6 +288,13 @@ async def test_a_conversation_arrives(api: Api) -> None:
     ]
 
 
+@pytest.mark.parametrize("number", ["-1", "-1e-12", "-1e308", "1e308"])
+async def test_a_keep_alive_below_zero_or_beyond_all_times_is_for_ever(api: Api, number: str) -> None:
+    api.inference.events = [BadRequestError("stop here")]
+    await api.post("/api/chat", f'{{"model":"m","keep_alive":{number}}}'.encode())
+    assert api.inference.requests == [ChatRequest(model="m", keep_alive=FOREVER)]
+
+
 @pytest.mark.parametrize(
     ("body", "text"),
     [
@@ -329,6 +336,13 @@ async def test_a_conversation_arrives(api: Api) -> None:
         (
             '{"options":{"x":1e999}}',
             "json: cannot unmarshal number 1e999 into Go struct field ChatRequest.options of type float64",
+        ),
+        *(
+            (
+                f'{{"keep_alive":{number}}}',
+                f"json: cannot unmarshal number {number} into Go struct field ChatRequest.keep_alive of type float64",
+            )
+            for number in ("1e999", "-1e999", "-" + "9" * 400)
         ),
         ('{"messages":[{"images":["a"]}]}', "illegal base64 data at input byte 0"),
     ],

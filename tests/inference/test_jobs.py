@@ -6,11 +6,12 @@ import math
 
 import pytest
 
-from pollama.errors import BadRequestError, FormatError
+from pollama.errors import BadRequestError, FormatError, OptionTypeError
 from pollama.inference.checks import check_raw, check_tool_choice, checked_format
 from pollama.inference.embedding import finished_vector
 from pollama.inference.jobs import bounded_predict, context_shift, sampling
 from pollama.inference.pieces import RepeatGuard
+from pollama.types.json import Json
 from pollama.types.messages import Tool
 from pollama.types.options import Options
 from pollama.types.requests import ChatRequest, CompletionRequest, Format, GenerationRequest, ToolChoice
@@ -34,6 +35,12 @@ def test_a_negative_seed_is_random_and_zero_is_a_seed() -> None:
     request = GenerationRequest(model="m")
     assert sampling(Options(), request).seed is None
     assert sampling(Options(seed=0), request).seed == 0
+
+
+@pytest.mark.parametrize("value", [1e39, -1e308, True, "1"])
+def test_what_is_no_32_bit_number_is_refused_by_the_name_of_its_option(value: Json) -> None:
+    with pytest.raises(OptionTypeError, match="temperature"):
+        Options().updated({"temperature": value})
 
 
 def test_every_choice_has_a_seed_of_its_own() -> None:
@@ -76,6 +83,7 @@ def test_vectors_have_length_one_whatever_is_cut_off() -> None:
     assert finished_vector([3.0, 4.0], 1) == [1.0]
     assert finished_vector([3.0, 4.0], 5) == pytest.approx([0.6, 0.8])
     assert finished_vector([0.0, 0.0], 0) == [0.0, 0.0]
+    assert finished_vector([3.0, 4.0, 5.0], 2, raw=True) == [3.0, 4.0]
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
