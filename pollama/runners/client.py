@@ -113,9 +113,11 @@ class HttpRunner:
                 response.close()
 
     async def close(self) -> None:
-        """End the process and free all it holds; safe to call twice."""
-        await self._session.close()
-        await self._lifetime.close()
+        """End the process and free all it holds; safe to call twice, and in a task that is being cancelled."""
+        try:
+            await self._session.close()
+        finally:
+            await self._lifetime.close()
 
     async def wait_closed(self) -> str:
         """Return when the process has ended, with the reason ("" when ``close`` was called)."""

@@ -108,8 +108,8 @@ class Core:
         return self._moves.records()
 
     def movable(self) -> list[Replica]:
-        """Return the replicas that are ready and not about to move."""
-        return [replica for replica in self._replicas.ready() if not self._moves.concerns(replica)]
+        """Return the replicas that are ready, here to stay, and not about to move."""
+        return [replica for replica in self._replicas if replica.serves_on and not self._moves.concerns(replica)]
 
     def memory_after(self, reading: events.DevicesChanged) -> Memory:
         """Return what is free by a new reading, on which nothing here relies."""
@@ -390,7 +390,7 @@ class Core:
         """Move a replica away from a device that has been too busy for too long."""
         load = self._load_of_devices
         for device in load.overloaded(self._policy.multi_gpu.migration, self._now):
-            movable = [replica for replica in self._replicas.ready_on(device) if not self._moves.concerns(replica)]
+            movable = [replica for replica in self.movable() if device in holding_devices(replica.plan)]
             change = relief(
                 device, movable, fleet=self._replicas, busy=load.busy, memory=self._memory, policy=self._policy
             )

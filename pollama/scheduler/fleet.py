@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pollama.scheduler.residency import holding_devices
 from pollama.scheduler.state import ModelKey, Replica, Target
 
 
@@ -59,10 +58,6 @@ class Fleet:
     def ready(self) -> list[Replica]:
         """Return those that are ready."""
         return [replica for replica in self if replica.state == "ready"]
-
-    def ready_on(self, device: str) -> list[Replica]:
-        """Return those that are ready and hold blocks on a device."""
-        return [replica for replica in self.ready() if device in holding_devices(replica.plan)]
 
     def mapped_bytes(self) -> int:
         """Return the bytes of weights that are mapped from disk."""

@@ -126,11 +126,13 @@ class ModelScheduler:
         self._feed(events.Left(ticket))
 
     def _bury(self, replica: int) -> None:
-        """Take a dead replica out of the core's hands at once, before anybody else is sent to it."""
-        self._feed(events.ReplicaExited(replica))
-        life = self._lives.get(replica)
-        if life is not None:
-            life.cancel()
+        """Take a dead replica out of the core's hands at once, before anybody else is sent to it.
+
+        All who used it find it dead; only the first ends its life, for a second time would interrupt its closing.
+        """
+        if self._runners.pop(replica, None) is not None:
+            self._feed(events.ReplicaExited(replica))
+            self._lives[replica].cancel()
 
     async def unload(self, model: Model) -> None:
         """Let a model's replicas expire now: idle ones leave at once, busy ones when they are done."""
@@ -303,7 +305,7 @@ class ModelScheduler:
             _log.warning("replica %d has ended: %s", replica, await runner.wait_closed())
             self._feed(events.ReplicaExited(replica))
         finally:
-            del self._runners[replica]
+            self._runners.pop(replica, None)
             await runner.close()
         return events.Unloaded(replica)
 

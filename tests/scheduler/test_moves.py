@@ -427,6 +427,14 @@ class TestShell:
             await scheduler.migrate(A, ["core1"])
         await scheduler.close()
 
+    async def test_a_replica_whose_device_is_lost_cannot_be_moved(self) -> None:
+        scheduler = await self.scheduler()
+        async with scheduler.acquire(wish(A)):
+            scheduler.devices_changed(CORES[1:])
+            with pytest.raises(BadRequestError, match="a:latest has no replica that could be moved"):
+                await scheduler.migrate(A, ["core1"])
+        await scheduler.close()
+
     async def test_a_device_that_is_too_small_is_refused_with_the_numbers(self) -> None:
         scheduler = await self.scheduler([CORES[0], cpu(16, name="core1", limit=0.5)])
         async with scheduler.acquire(wish(BIG)):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack
+from dataclasses import replace
 
 import pytest
 
@@ -197,6 +198,26 @@ async def test_a_death_that_a_request_notices_first_sends_nobody_else_there(benc
     closing.set()
     leases = await asyncio.gather(*others)
     assert all(lease.runner is bench.launcher.runners[1] for lease in leases)
+
+
+async def test_a_death_that_several_requests_notice_does_not_interrupt_the_end_of_the_process(bench: Bench) -> None:
+    """The first one's notice begins to close the runner; the second one's comes while that is under way."""
+    await bench.scheduler.close()
+    wide = Bench(replace(TIGHT, num_parallel=2))
+    await wide.scheduler.start()
+    noticed = [asyncio.Event(), asyncio.Event()]
+    holders = [asyncio.create_task(_notice_death(wide, event)) for event in noticed]
+    await settle()
+    closing = asyncio.Event()
+    _delay_close(wide.launcher.runners[0], closing)
+    for event in noticed:
+        event.set()
+        await settle()
+    closing.set()
+    await asyncio.gather(*holders, return_exceptions=True)
+    await settle()
+    assert wide.launcher.runners[0].closed
+    await wide.scheduler.close()
 
 
 async def _notice_death(bench: Bench, noticed: asyncio.Event) -> None:
