@@ -1,4 +1,4 @@
-"""What the short-lived processes that look at devices have in common."""
+"""What the short-lived processes that look at devices or convert weights have in common."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def end_with_parent() -> None:
 
 
 def _end_at_end_of_input() -> None:
-    while os.read(sys.stdin.fileno(), 1):
+    while os.read(sys.stdin.fileno(), 1):  # not sys.stdin.read: its lock would be held when the interpreter ends
         pass
     os._exit(1)
 

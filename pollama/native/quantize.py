@@ -13,7 +13,6 @@ import logging
 import os
 import re
 import sys
-import threading
 import time
 from collections.abc import Sequence
 from typing import Any, Final, TextIO
@@ -21,7 +20,8 @@ from typing import Any, Final, TextIO
 from gguf.constants import GGMLQuantizationType, LlamaFileType
 
 from pollama.native.binding import llama
-from pollama.native.library import LOG, initialise
+from pollama.native.child import end_with_parent, result_stream
+from pollama.native.library import LOG, initialise, logger
 
 _TENSOR: Final = re.compile(r"\[\s*(\d+)/\s*(\d+)\]")
 _INTERVAL: Final = 0.25
@@ -29,12 +29,12 @@ _INTERVAL: Final = 0.25
 
 
 class _Reporter(logging.Handler):
-    """Turns llama.cpp's line about each tensor into a report."""
+    """Turns llama.cpp's lines about tensors into reports: the first at once, then one in each interval."""
 
     def __init__(self, output: TextIO) -> None:
         super().__init__()
         self._output = output
-        self._last = time.monotonic()
+        self._last = float("-inf")
 
     def emit(self, record: logging.LogRecord) -> None:
         match = _TENSOR.search(record.getMessage())
@@ -77,25 +77,17 @@ def _overrides(kept: Sequence[str]) -> Any:
     return array
 
 
-def _end_with_parent() -> None:
-    while os.read(0, 1):  # not sys.stdin: its lock would be held when the interpreter ends
-        pass
-    os._exit(1)
-
-
 def main(arguments: Sequence[str]) -> int:
     """Quantise as the arguments say; what the libraries print goes to standard error."""
-    output = os.fdopen(os.dup(sys.stdout.fileno()), "w")
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     source, target, file_type, *kept = arguments
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    engine_log = logging.getLogger("pollama.native.library")
-    engine_log.setLevel(logging.DEBUG)
-    engine_log.addHandler(_Reporter(output))
-    initialise()
-    error = quantize(source, target, file_type, kept)
-    if error:
-        report(output, {"error": error})
+    end_with_parent()
+    with result_stream() as output:
+        logger.setLevel(logging.DEBUG)
+        logger.addHandler(_Reporter(output))
+        initialise()
+        error = quantize(source, target, file_type, kept)
+        if error:
+            report(output, {"error": error})
     return 1 if error else 0
 
 
