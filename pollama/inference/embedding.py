@@ -42,8 +42,8 @@ async def _cut(plain: Sequence[int], limit: int, runner: Runner, context_length:
     raise BadRequestError("input after truncation exceeds maximum context length")
 
 
-def finished_vector(vector: Sequence[float], dimensions: int) -> list[float]:
-    """Return the vector with length 1, cut to ``dimensions`` first when that is positive and smaller.
+def finished_vector(vector: Sequence[float], dimensions: int, *, raw: bool = False) -> list[float]:
+    """Return the vector with length 1 unless it is ``raw``, cut to ``dimensions`` first when that is fewer and not 0.
 
     Raises BadRequestError for NaN and infinities.
     """
@@ -52,9 +52,10 @@ def finished_vector(vector: Sequence[float], dimensions: int) -> list[float]:
         raise BadRequestError("embedding contains NaN or Inf values")
     if 0 < dimensions < len(values):
         values = values[:dimensions]
-    norm = max(math.sqrt(float(np.dot(values, values))), _NORM_FLOOR)
-    unit: list[float] = (values / np.float32(norm)).tolist()
-    return unit
+    if not raw:
+        values = values / np.float32(max(math.sqrt(float(np.dot(values, values))), _NORM_FLOOR))
+    numbers: list[float] = values.tolist()
+    return numbers
 
 
 def _limit(tokens: Sequence[int], info: RunnerInfo, context_length: int) -> int:

@@ -146,8 +146,10 @@ class Inference:
                 return Embeddings(vectors=[])
             inputs = await self._embed_inputs(request, options, lease.runner)
             vectors = await lease.runner.embed(EmbedJob(inputs=inputs))
+            spec = model.stored.spec
+            raw = not request.normalize and spec is not None and spec.raw_embeddings
             return Embeddings(
-                vectors=[finished_vector(vector, request.dimensions) for vector in vectors],
+                vectors=[finished_vector(vector, request.dimensions, raw=raw) for vector in vectors],
                 prompt_tokens=sum(map(len, inputs)),
                 total_duration=nanoseconds(self._clock.monotonic() - started),
                 load_duration=nanoseconds(lease.load_seconds),

@@ -29,6 +29,7 @@ _EXPERTS: Final = re.compile(r"ffn_[a-z_]+_exps\..+")
 """Names of tensors that hold all routed experts of a block."""
 _STATE: Final = ("ssm_", "time_mix_", "shortconv.")
 """Beginnings of the names of tensors of blocks that keep a recurrent state."""
+_NOMIC: Final = ("nomic-bert", "nomic-bert-moe")
 _STATE_KEYS: Final = ("ssm.state_size", "ssm.inner_size", "wkv.head_size", "shortconv.l_cache")
 
 
@@ -69,9 +70,7 @@ def model_spec(header: Header) -> ModelSpec:
         has_vision=header.own("vision.block_count") in header.values,
         has_audio=header.own("audio.block_count") in header.values,
         chat_template=header.text("tokenizer.chat_template"),
-        add_bos=header.flag("tokenizer.ggml.add_bos_token"),
-        tokenizer_model=header.text("tokenizer.ggml.model"),
-        tokenizer_pre=header.text("tokenizer.ggml.pre"),
+        raw_embeddings=_has_raw_embeddings(header),
     )
 
 
@@ -145,6 +144,14 @@ def _head_count_kv(own: _Own, groups: _Groups, head_count: int) -> tuple[int, ..
         raise WeightsError(f"{own.header.path}: attention.head_count_kv has {len(counts)} values for {layers} blocks")
     cached = layers - own.integer("attention.shared_kv_layers")
     return tuple(counts[i] if i < cached and groups.has_attention(i) else 0 for i in range(layers))
+
+
+def _has_raw_embeddings(header: Header) -> bool:
+    """Tell the early conversions of BERT's family, whose vectors Ollama asks for as they are, from all others."""
+    normalizes = header.flag(header.own("normalize_embeddings"))
+    if header.architecture == "bert":
+        return normalizes is False or header.text("tokenizer.ggml.model") != "bert"
+    return header.architecture in _NOMIC and not normalizes
 
 
 def _vocabulary_length(header: Header) -> int:

@@ -20,7 +20,8 @@ class ModelSpec:
     ``layer_bytes[i]`` is the size of all tensors of block i; ``input_bytes`` the token embedding;
     ``output_bytes`` everything behind the last block. ``head_count_kv[i]`` is 0 for a block without attention.
     ``expert_bytes[i]`` (none without experts) is the part of ``layer_bytes[i]`` of which a token reads only
-    ``expert_used_count`` in ``expert_count``.
+    ``expert_used_count`` in ``expert_count``. ``raw_embeddings``: an embedding model that leaves it to its caller to
+    give vectors the length 1.
     """
 
     architecture: str
@@ -47,9 +48,7 @@ class ModelSpec:
     has_vision: bool = False
     has_audio: bool = False
     chat_template: str = ""
-    add_bos: bool | None = None
-    tokenizer_model: str = ""
-    tokenizer_pre: str = ""
+    raw_embeddings: bool = False
 
     @property
     def layer_count(self) -> int:

@@ -95,7 +95,7 @@ class CompletionRequest(GenerationRequest):
 
 @dataclass(slots=True, kw_only=True)
 class EmbedRequest:
-    """Texts to embed. ``normalize`` false returns the engine's raw vectors (the old endpoint)."""
+    """Texts to embed. ``normalize`` false (the old endpoint) leaves vectors that a model hands out raw as they are."""
 
     model: str
     inputs: list[str] = field(default_factory=list)

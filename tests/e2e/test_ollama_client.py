@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
+import struct
+from pathlib import Path
 
 import jsonschema
+import numpy as np
 import ollama
 import pytest
 
-from tests.e2e.conftest import MODELS
+from tests.e2e.conftest import MODELS, create_from_file
+from tests.e2e.server import Server
 
 GREEDY = {"temperature": 0, "num_predict": 12}
 COUNT = " one two three four five six seven eight nine ten"
@@ -119,6 +123,29 @@ def test_embed_cut_to_dimensions_stays_normalised(client: ollama.Client) -> None
     vector = client.embed("probe-embed", "hello world", dimensions=8).embeddings[0]
     assert len(vector) == 8
     assert sum(value * value for value in vector) == pytest.approx(1, abs=1e-5)
+
+
+def test_the_old_endpoint_leaves_raw_vectors_as_they_are(server: Server, client: ollama.Client, tmp_path: Path) -> None:
+    """Those of models that say they do not make unit vectors; the new endpoint makes them for all."""
+    model = tmp_path / "raw.gguf"
+    model.write_bytes(_that_says_it_is_raw((MODELS / "probe-embed.gguf").read_bytes()))
+    create_from_file(server, "raw-embed", model)
+    raw = np.array(client.embeddings("raw-embed", "hello world").embedding)
+    unit = np.array(client.embeddings("probe-embed", "hello world").embedding)
+    assert abs(np.linalg.norm(raw) - 1) > 0.01
+    assert np.linalg.norm(unit) == pytest.approx(1, abs=1e-5)
+    assert unit == pytest.approx(raw / np.linalg.norm(raw), abs=1e-5)
+    assert client.embed("raw-embed", "hello world").embeddings[0] == pytest.approx(unit, abs=1e-5)
+
+
+def _that_says_it_is_raw(data: bytes) -> bytes:
+    """Return a GGUF of BERT's with two more keys, 64 bytes together: what is behind them stays aligned."""
+    (count,) = struct.unpack_from("<Q", data, 16)
+    flag, filler = b"bert.normalize_embeddings", b"pad"
+    keys = struct.pack(f"<Q{len(flag)}sI?", len(flag), flag, 7, False)
+    keys += struct.pack(f"<Q{len(filler)}sIQ3s", len(filler), filler, 8, 3, b"...")
+    assert len(keys) == 64
+    return data[:16] + struct.pack("<Q", count + 2) + keys + data[24:]
 
 
 def test_create_copy_show_list_delete(client: ollama.Client) -> None:

@@ -185,6 +185,29 @@ def test_image_encoders_and_pooling(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("architecture", "tokenizer", "normalizes", "raw"),
+    [
+        ("bert", "bert", None, False),
+        ("bert", "bert", True, False),
+        ("bert", "bert", False, True),
+        ("bert", "llama", True, True),
+        ("nomic-bert", "bert", True, False),
+        ("nomic-bert", "bert", None, True),
+        ("nomic-bert-moe", "bert", False, True),
+        ("llama", "llama", False, False),
+    ],
+)
+def test_early_conversions_of_berts_family_have_raw_embeddings(
+    tmp_path: Path, *, architecture: str, tokenizer: str, normalizes: bool | None, raw: bool
+) -> None:
+    keys: dict[str, object] = {f"{architecture}.block_count": 1, "tokenizer.ggml.model": tokenizer}
+    if normalizes is not None:
+        keys[f"{architecture}.normalize_embeddings"] = normalizes
+    header = read_header(write_gguf(tmp_path / "e.gguf", architecture, keys, {}))
+    assert model_spec(header).raw_embeddings == raw
+
+
+@pytest.mark.parametrize(
     ("keys", "reason"),
     [
         ({"llama.block_count": 1 << 20}, "llama.block_count is 1048576"),
