@@ -77,7 +77,6 @@ class Context:
             raise NativeError(LOG.error_text() or "the engine could not create a context")
         self._memory = llama.llama_get_memory(self.pointer)
         self.cells = int(llama.llama_n_ctx(self.pointer))
-        self.cells_per_sequence = int(llama.llama_n_ctx_seq(self.pointer))
         self.batch = int(llama.llama_n_batch(self.pointer))
         self.sequences = int(llama.llama_n_seq_max(self.pointer))
         self.can_shift = self._can_shift()

@@ -13,10 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pollama.errors import GenerationError
+from pollama.native.errors import NativeError
 from pollama.native.model import Model, Placement
 from pollama.native.sampler import Candidates, Chain
 from pollama.native.vocabulary import Vocabulary
-from pollama.runners.llamacpp.sampling import TokenChooser, chain_settings
+from pollama.runners.llamacpp.sampling import TokenChooser, chain_settings, score
 from pollama.types.generation import GenerateJob, Sampling
 from tests.engine.conftest import OpenEngine
 from tests.engine.reference import plain_loop
@@ -145,6 +146,19 @@ async def test_log_probabilities_come_only_when_asked_for(probe_model: Path, ope
     assert all(not delta.logprobs for delta in plain.deltas)
     assert all(len(delta.logprobs) == 1 and not delta.logprobs[0].top for delta in chosen.deltas)
     assert chosen.deltas[0].logprobs[0].logprob == pytest.approx(0.0, abs=0.05)
+
+
+@pytest.mark.parametrize("sampling", [GREEDY, replace(GREEDY, repeat_penalty=1.1), Sampling(), HOT])
+@pytest.mark.parametrize("share", [1, 7])
+def test_what_is_not_a_number_is_no_choice(vocabulary: Vocabulary, sampling: Sampling, share: int) -> None:
+    logits = np.zeros(vocabulary.length, np.float32)
+    logits[::share] = np.nan
+    chooser = TokenChooser(vocabulary, chain_settings(sampling, 256))
+    with pytest.raises(NativeError, match="not a number"):
+        chooser.choose(logits)
+    with pytest.raises(NativeError, match="not a number"):
+        score(logits, 1, 3)
+    chooser.close()
 
 
 @given(

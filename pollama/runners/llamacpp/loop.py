@@ -193,9 +193,7 @@ class Loop:
             return
         if not self.memory.shift(slot, gone):
             self.memory.clear(slot)
-            self.counters.recomputed += 1
         del sequence.tokens[gone.start : gone.end]
-        self.counters.shifts += 1
         self._blocked = False
 
     # -- one batch ----------------------------------------------------------------------------------
@@ -369,9 +367,9 @@ def _choose(sequence: Sequence, logits: NDArray[np.float32]) -> Choice | Excepti
     """Sample one sequence, before anything can change the logits of the others."""
     try:
         token = sequence.chooser.choose(logits)
+        return Choice(token, None if sequence.alternatives is None else score(logits, token, sequence.alternatives))
     except NativeError as error:
         return error
-    return Choice(token, None if sequence.alternatives is None else score(logits, token, sequence.alternatives))
 
 
 def _prompt_use(sequence: Sequence) -> PromptUse:

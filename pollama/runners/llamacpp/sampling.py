@@ -87,9 +87,9 @@ class TokenChooser:
             self._grammar.accept(token)
 
     def choose(self, logits: NDArray[np.float32]) -> int:
-        """Return the next token and take it into account."""
+        """Return the next token and take it into account. Raises NativeError where there is none to choose."""
         logits = self._with_bias(logits)
-        token = int(logits.argmax()) if self._plain_greedy else self._sample(logits)
+        token = _highest(logits) if self._plain_greedy else self._sample(logits)
         if self._penalises:
             self._penalise(token)
         if self._grammar is not None:
@@ -132,6 +132,7 @@ class TokenChooser:
         recent = list(set(self._recent))
         possible = _at_least(logits, count + len(recent)) if count > 0 else None
         if possible is None:
+            _require_numbers(logits)
             return Candidates(self._all_ids, logits)
         possible[recent] = True
         ids = np.flatnonzero(possible).astype(np.int32)
@@ -145,11 +146,27 @@ class TokenChooser:
 
 
 def score(logits: NDArray[np.float32], token: int, alternatives: int) -> TokenScore:
-    """Return the log probability of ``token`` and of the ``alternatives`` most likely tokens, best first."""
-    highest = logits.max()
+    """Return the log probability of ``token`` and of the ``alternatives`` most likely tokens, best first.
+
+    Raises NativeError where one of the logits is not a number.
+    """
+    highest = logits[_highest(logits)]
     total = float(highest) + float(np.log(np.exp(logits - highest).sum(dtype=np.float64)))
     top = [(int(index), float(logits[index]) - total) for index in _best(logits, alternatives)]
     return TokenScore(float(logits[token]) - total, top)
+
+
+def _highest(logits: NDArray[np.float32]) -> int:
+    """Return the most likely token. Raises NativeError where one of the logits is not a number."""
+    token = int(logits.argmax())  # NaN counts as the highest
+    _require_numbers(logits[token])
+    return token
+
+
+def _require_numbers(values: NDArray[np.float32] | np.float32) -> None:
+    """Raise NativeError for NaN, which weights that overflow compute: samplers would choose whatever comes first."""
+    if np.isnan(values).any():
+        raise NativeError("the model's output is not a number")
 
 
 def _best(logits: NDArray[np.float32], count: int) -> NDArray[np.intp]:
@@ -165,6 +182,12 @@ def _at_least(logits: NDArray[np.float32], count: int) -> NDArray[np.bool_] | No
     """Tell of each logit whether it can be among the highest ``count``; None: no way shorter than sorting them.
 
     The highest of each of ``count`` groups are as many tokens: what is below all of them is not among the highest.
+    Raises NativeError where one of the logits is not a number.
     """
     groups = logits[: len(logits) - len(logits) % _GROUP].reshape(_GROUP, -1).max(axis=0)
-    return None if count > len(groups) else logits >= np.partition(groups, -count)[-count]
+    if count > len(groups):
+        return None
+    best: NDArray[np.float32] = np.partition(groups, -count)[-count:]
+    _require_numbers(best)
+    possible: NDArray[np.bool_] = logits >= best[0]
+    return possible

@@ -140,7 +140,7 @@ Event = TokenEvent | FailureEvent
 
 @dataclass(slots=True)
 class Counters:
-    """What a loop has done so far: batches and their rows, preemptions, shifts, and shifts done by computing again.
+    """What a loop has done so far: batches and their rows, and preemptions.
 
     ``decoded`` tokens were produced, ``prefilled`` ones computed to go on behind them. Of ``prompts``, ``hits`` began
     with something cached: ``reused`` tokens in all.
@@ -154,5 +154,3 @@ class Counters:
     hits: int = 0
     reused: int = 0
     preemptions: int = 0
-    shifts: int = 0
-    recomputed: int = 0
