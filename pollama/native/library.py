@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import functools
 import logging
@@ -11,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
-from pollama.native.binding import llama
+from pollama.native.binding import declare, ggml, llama
 
 logger = logging.getLogger("pollama.llama")
 
@@ -77,6 +78,15 @@ def engine_version() -> str:
     """Return llama.cpp's own version."""
     version: bytes = llama.llama_version()
     return version.decode()
+
+
+def limit_openmp(threads: int) -> None:
+    """Let OpenMP use so many threads for the calling one where ggml does not say how many: it arranges weights for AMX.
+
+    ``OMP_NUM_THREADS`` would have to be known before the library is loaded. Without OpenMP there is nothing to limit.
+    """
+    with contextlib.suppress(OSError, AttributeError):
+        declare(ggml("ggml-cpu"), "omp_set_num_threads", None, ctypes.c_int)(threads)
 
 
 @functools.cache

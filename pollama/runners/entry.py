@@ -21,6 +21,10 @@ FAILED: Final = 1
 """Exit status of a process that has said why."""
 
 
+def _nothing() -> None:
+    pass
+
+
 def argument_parser(description: str) -> argparse.ArgumentParser:
     """Return a parser for the arguments that all child processes have."""
     parser = argparse.ArgumentParser(description=description)
@@ -29,14 +33,17 @@ def argument_parser(description: str) -> argparse.ArgumentParser:
     return parser
 
 
-def begin(arguments: argparse.Namespace, clean_up: guard.CleanUp = lambda: None) -> bytes:
-    """Watch the head, set up the log, and return the line that says what to do.
-
-    ``clean_up`` is called where the process ends with the head.
-    """
+def begin(arguments: argparse.Namespace, clean_up: guard.CleanUp = _nothing) -> None:
+    """Watch the head and set up the log. ``clean_up`` is called where the process ends with the head."""
     guard.start(arguments.parent, clean_up)
     logging.basicConfig(level=arguments.log_level, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+
+
+def wait_for_order(clean_up: guard.CleanUp = _nothing) -> bytes:
+    """Return the line that says what to do, whenever it comes; a process that never gets one ends with the head."""
     line = sys.stdin.buffer.readline()
+    if not line:
+        guard.leave(clean_up)
     guard.watch_input(sys.stdin.fileno(), clean_up)
     return line
 

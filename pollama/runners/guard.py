@@ -13,7 +13,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
-from typing import Final
+from typing import Final, NoReturn
 
 _PR_SET_PDEATHSIG: Final = 1
 
@@ -29,12 +29,18 @@ def start(parent: int, clean_up: CleanUp) -> None:
     threading.Thread(target=_wait_for_signal, args=(clean_up,), name="guard", daemon=True).start()
     _ask_for_signal_on_parent_death()
     if os.getppid() != parent:  # it died before prctl was called
-        _leave(clean_up)
+        leave(clean_up)
 
 
 def watch_input(descriptor: int, clean_up: CleanUp) -> None:
     """Exit as ``start`` does when ``descriptor``, the pipe from the parent, reaches its end."""
     threading.Thread(target=_wait_for_end, args=(descriptor, clean_up), name="guard-input", daemon=True).start()
+
+
+def leave(clean_up: CleanUp) -> NoReturn:
+    """End at once: native threads may be computing, and nothing of theirs is worth waiting for."""
+    clean_up()
+    os._exit(0)
 
 
 def _ask_for_signal_on_parent_death() -> None:
@@ -44,16 +50,10 @@ def _ask_for_signal_on_parent_death() -> None:
 
 def _wait_for_signal(clean_up: CleanUp) -> None:
     signal.sigwait({signal.SIGTERM})
-    _leave(clean_up)
+    leave(clean_up)
 
 
 def _wait_for_end(descriptor: int, clean_up: CleanUp) -> None:
     while os.read(descriptor, 4096):
         pass
-    _leave(clean_up)
-
-
-def _leave(clean_up: CleanUp) -> None:
-    """End at once: native threads may be computing, and nothing of theirs is worth waiting for."""
-    clean_up()
-    os._exit(0)
+    leave(clean_up)

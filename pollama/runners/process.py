@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Final
 
 import msgspec
@@ -15,41 +13,36 @@ import msgspec
 from pollama.errors import LoadError, RunnerDiedError
 from pollama.runners import protocol, workers
 from pollama.runners.client import HttpRunner
-from pollama.runners.endpoint import make_socket_path, remove_socket
-from pollama.runners.supervised import ChildProcess
+from pollama.runners.spare import RunnerSource, WaitingRunner, child_environment
 from pollama.runners.workers import Workers
 from pollama.types.generation import RunnerStatus, WorkerUse
 from pollama.types.plans import LoadSpec
 from pollama.types.requests import FOREVER
-
-COMMAND: Final = (sys.executable, "-m", "pollama.runners.llamacpp")
 
 _WORKER_GRACE: Final = 0.5
 """Seconds that a worker gets to be seen dead when its runner has died, for that may be why."""
 
 
 class LocalLauncher:
-    """Starts runners on this machine.
+    """Loads models on this machine, in processes that come from ``source``.
 
-    ``environ`` is what they inherit, ``load_timeout`` the seconds a load may go on without a sign of life and
-    ``threads`` the thread count where the plan states none (0 = the engine's own choice). ``command`` starts a runner,
-    ``worker_command`` a device worker.
+    ``environ`` is what device workers inherit, ``worker_command`` starts one. ``load_timeout`` is the seconds that a
+    load may go on without a sign of life, ``threads`` the number where the plan states none (0 = the engine's choice).
     """
 
     def __init__(
         self,
         environ: Mapping[str, str],
+        source: RunnerSource | None = None,
         *,
         load_timeout: float = FOREVER,
         threads: int = 0,
-        command: Sequence[str] = COMMAND,
         worker_command: Sequence[str] = workers.COMMAND,
     ) -> None:
-        # OpenMP's threads sleep while they wait, and an abort starts no debugger.
-        self._environ = {"OMP_WAIT_POLICY": "passive", **environ, "GGML_NO_BACKTRACE": "1"}
+        self._source = source or RunnerSource(environ)
+        self._worker_environ = child_environment(environ)
         self._load_timeout = load_timeout
         self._threads = threads
-        self._command = command
         self._worker_command = worker_command
 
     async def launch(self, spec: LoadSpec) -> HttpRunner:
@@ -58,6 +51,10 @@ class LocalLauncher:
         Raises LoadError with the engine's reason.
         """
         spec = replace(spec, plan=replace(spec.plan, threads=spec.plan.threads or self._threads))
+        with self._source.loading():
+            return await self._load(spec)
+
+    async def _load(self, spec: LoadSpec) -> HttpRunner:
         process = await self._start(spec)
         try:
             await process.wait_ready(self._load_timeout)
@@ -70,44 +67,28 @@ class LocalLauncher:
             raise
 
     async def _start(self, spec: LoadSpec) -> RunnerProcess:
-        crew = await Workers.start(self._worker_command, self._environ, spec.stages, self._load_timeout)
+        """Return a runner process that has been told ``spec``. Raises LoadError when there is no such program."""
+        crew = await Workers.start(self._worker_command, self._worker_environ, spec.stages, self._load_timeout)
         try:
-            return await RunnerProcess.start(self._command, self._environment(spec), crew.connect(spec), crew)
-        except BaseException:
+            waiting = await self._source.get()
+        except BaseException as error:
             await crew.close()
+            if isinstance(error, OSError):
+                raise LoadError(f"error starting llama-server: {error}") from error
             raise
-
-    def _environment(self, spec: LoadSpec) -> dict[str, str]:
-        threads = {"OMP_NUM_THREADS": str(spec.plan.threads)} if spec.plan.threads else {}
-        return {**self._environ, **threads, **spec.environment}
+        waiting.process.order(protocol.encode_spec(crew.connect(spec)))
+        return RunnerProcess(waiting, crew)
 
 
 class RunnerProcess:
     """One runner process, its socket and its device workers: when one of them ends, all do."""
 
-    def __init__(self, process: ChildProcess, socket: Path, crew: Workers) -> None:
-        self.socket = socket
-        self._process = process
+    def __init__(self, started: WaitingRunner, crew: Workers) -> None:
+        self.socket = started.socket
+        self._process = started.process
         self._crew = crew
         self._closing = False
-        self._ended = asyncio.create_task(self._watch(), name=f"replica-{process.pid}")
-
-    @classmethod
-    async def start(
-        cls, command: Sequence[str], environ: Mapping[str, str], spec: LoadSpec, crew: Workers
-    ) -> RunnerProcess:
-        """Start a process and hand it ``spec``. Raises LoadError when there is no such program."""
-        socket = make_socket_path()
-        try:
-            process = await ChildProcess.start(
-                "runner", (*command, "--socket", str(socket)), environ, protocol.encode_spec(spec)
-            )
-        except BaseException as error:
-            remove_socket(socket)
-            if isinstance(error, OSError):
-                raise LoadError(f"error starting llama-server: {error}") from error
-            raise
-        return cls(process, socket, crew)
+        self._ended = asyncio.create_task(self._watch(), name=f"replica-{self._process.pid}")
 
     async def wait_ready(self, load_timeout: float) -> None:
         """Return when the model is loaded.
@@ -149,11 +130,10 @@ class RunnerProcess:
         return "" if self._closing else how
 
     async def _watch(self) -> str:
-        """Wait for the first of the processes to end, end and reap the others, remove the socket; return what ended."""
+        """Wait for the first of the processes to end, end and reap the others; return what ended."""
         how = await self._first_end()
         await self._process.close()
         await self._crew.close()
-        remove_socket(self.socket)
         return how
 
     async def _first_end(self) -> str:

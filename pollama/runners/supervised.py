@@ -12,6 +12,8 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Final
 
+import psutil
+
 from pollama.runners.output import RunnerOutput, exit_text
 from pollama.types.requests import FOREVER
 
@@ -33,16 +35,27 @@ class ChildProcess:
         self.ended = asyncio.create_task(self._watch(), name=f"{kind}-{process.pid}")
 
     @classmethod
-    async def start(cls, kind: str, command: Sequence[str], environ: Mapping[str, str], order: bytes) -> ChildProcess:
-        """Start a process and hand it the line ``order``. Raises OSError when there is no such program."""
+    async def start(cls, kind: str, command: Sequence[str], environ: Mapping[str, str]) -> ChildProcess:
+        """Start a process. Raises OSError when there is no such program."""
         arguments = ("--parent", str(os.getpid()), "--log-level", str(_child_log_level()))
         process = await asyncio.create_subprocess_exec(
             *command, *arguments, env=environ, stdin=PIPE, stdout=PIPE, stderr=PIPE,
             start_new_session=True,
         )  # fmt: skip
-        assert process.stdin is not None
-        process.stdin.write(order)
         return cls(process, kind)
+
+    def order(self, line: bytes) -> None:
+        """Hand the process the line that says what to do; one that has ended is not told."""
+        assert self._process.stdin is not None
+        if not self._process.stdin.is_closing():
+            self._process.stdin.write(line)
+
+    def is_alive(self) -> bool:
+        """Ask the system, which knows of an end before ``ended`` tells it."""
+        try:
+            return not self.ended.done() and psutil.Process(self.pid).status() != psutil.STATUS_ZOMBIE
+        except psutil.NoSuchProcess:
+            return False
 
     async def lines(self) -> AsyncIterator[bytes]:
         """Yield the lines of standard output."""

@@ -37,9 +37,10 @@ class DeviceWorker:
         order = ServeOrder(device=engine_device, cores=worker.cores, threads=worker.threads)
         environment = {**environ, "OMP_NUM_THREADS": str(worker.threads), **worker.environment}
         try:
-            process = await ChildProcess.start("worker", command, environment, msgspec.json.encode(order) + b"\n")
+            process = await ChildProcess.start("worker", command, environment)
         except OSError as error:
             raise LoadError(f"error starting the worker of device {worker.device}: {error}") from error
+        process.order(msgspec.json.encode(order) + b"\n")
         started = cls(worker, process)
         try:
             await started._wait_listening(load_timeout)

@@ -11,6 +11,7 @@ import pytest
 
 from pollama.runners.client import HttpRunner
 from pollama.runners.process import LocalLauncher
+from pollama.runners.spare import RunnerSource
 from pollama.types.options import Options
 from pollama.types.plans import LoadSpec, Plan
 
@@ -20,6 +21,10 @@ ROOT = Path(__file__).parents[2]
 
 def environment() -> dict[str, str]:
     return dict(os.environ) | {"PYTHONPATH": str(ROOT)}
+
+
+def scripted() -> RunnerSource:
+    return RunnerSource(environment(), SCRIPTED)
 
 
 def make_spec(name: str, *, threads: int = 0, cores: tuple[int, ...] = ()) -> LoadSpec:
@@ -41,7 +46,7 @@ def sockets(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 @pytest.fixture
 def launcher(sockets: Path) -> LocalLauncher:
     del sockets
-    return LocalLauncher(environment(), command=SCRIPTED)
+    return LocalLauncher(environment(), scripted())
 
 
 @pytest.fixture
@@ -54,4 +59,4 @@ async def runner(launcher: LocalLauncher) -> AsyncIterator[HttpRunner]:
 @pytest.fixture
 def make_launcher(sockets: Path) -> Callable[..., LocalLauncher]:
     del sockets
-    return lambda **settings: LocalLauncher(environment(), **{"command": SCRIPTED, **settings})
+    return lambda **settings: LocalLauncher(environment(), **{"source": scripted(), **settings})

@@ -58,7 +58,6 @@ class ScriptedEngine:
             adds_eos=False,
             can_shift=True,
             layers_total=plan.threads,
-            layers_offloaded=int(os.environ.get("OMP_NUM_THREADS", "0")),
         )
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -140,4 +139,4 @@ def load(spec: LoadSpec, on_progress: Callable[[float], None]) -> ScriptedEngine
 
 
 if __name__ == "__main__":
-    sys.exit(child.run(sys.argv[1:], load))
+    sys.exit(child.run(sys.argv[1:], lambda: load))

@@ -47,7 +47,6 @@ def test_a_load_specification_comes_back() -> None:
         options=Options(stop=("x",), explicit=frozenset({"stop"})),
         projectors=(Path("/p"),),
         cores=(1, 2),
-        environment={"A": "b"},
     )
     line = encode_spec(spec)
     assert line.count(b"\n") == 1

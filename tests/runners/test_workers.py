@@ -21,11 +21,11 @@ from tests.runners.conftest import environment, make_spec
 HEAD = """
 import asyncio
 from pollama.runners.process import LocalLauncher
-from tests.runners.conftest import SCRIPTED, environment
+from tests.runners.conftest import environment, scripted
 from tests.runners.test_workers import split
 
 async def main():
-    runner = await LocalLauncher(environment(), command=SCRIPTED).launch(split("ready"))
+    runner = await LocalLauncher(environment(), scripted()).launch(split("ready"))
     print("ready", flush=True)
     await runner.wait_closed()
 

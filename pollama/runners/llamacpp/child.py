@@ -1,6 +1,6 @@
 """The life of a runner process, from its arguments to its end.
 
-It is told a LoadSpec, and says one RunnerStatus per line until the model is ready.
+It imports what it needs, is told a LoadSpec, and says one RunnerStatus per line until the model is ready.
 """
 
 from __future__ import annotations
@@ -43,14 +43,19 @@ EngineLoader = Callable[[LoadSpec, Callable[[float], None]], StartableEngine]
 """Loads a model, blocking; calls back with the share that is loaded. Raises LoadError or WeightsError."""
 
 
-def run(arguments: Sequence[str], load: EngineLoader) -> int:
-    """Serve one model until the head goes away; returns the exit status when the model cannot be served (any more)."""
+def run(arguments: Sequence[str], import_engine: Callable[[], EngineLoader]) -> int:
+    """Serve one model until the head goes away; returns the exit status when the model cannot be served (any more).
+
+    ``import_engine`` is called before the order comes: a process may be started ahead of need.
+    """
     parser = entry.argument_parser("Runner process of pollama; started by the server.")
     parser.add_argument("--socket", type=Path, required=True, help="unix socket to listen on")
     options = parser.parse_args(arguments)
-    line = entry.begin(options, functools.partial(remove_socket, options.socket))
+    clean_up = functools.partial(remove_socket, options.socket)
+    entry.begin(options, clean_up)
+    load = import_engine()
     try:
-        spec = decode_spec(line)
+        spec = decode_spec(entry.wait_for_order(clean_up))
     except msgspec.DecodeError as error:
         return entry.fail(f"invalid load specification: {error}")
     report = LoadReport()

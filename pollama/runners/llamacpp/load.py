@@ -13,7 +13,7 @@ from pollama.native import rpc
 from pollama.native.buffers import LoadReport, read_report
 from pollama.native.context import KV_TYPES, Context, ContextSettings
 from pollama.native.errors import NativeError
-from pollama.native.library import LOG, engine_version
+from pollama.native.library import LOG, engine_version, limit_openmp
 from pollama.native.lora import load_adapters
 from pollama.native.media import Projector, ProjectorSettings
 from pollama.native.model import Model, Placement
@@ -54,6 +54,7 @@ class Loaded:
 def load(spec: LoadSpec, on_progress: Callable[[float], None]) -> Loaded:
     """Load weights and allocate a context. Raises WeightsError or LoadError with llama.cpp's reason."""
     _check(spec)
+    limit_openmp(threads_of(spec))
     started = time.monotonic()
     with LOG.capture() as lines:
         model = _load_model(spec, on_progress)

@@ -29,9 +29,9 @@ DeviceServer = Callable[[str, str, int], None]
 def run(arguments: Sequence[str], serve: DeviceServer) -> int:
     """Serve one device until the head goes away; returns the exit status when it cannot be served (any more)."""
     options = entry.argument_parser("Device worker of pollama; started by the server.").parse_args(arguments)
-    line = entry.begin(options)
+    entry.begin(options)
     try:
-        order = msgspec.json.decode(line, type=ServeOrder)
+        order = msgspec.json.decode(entry.wait_for_order(), type=ServeOrder)
     except msgspec.DecodeError as error:
         return entry.fail(f"invalid order: {error}")
     lines = entry.StatusLines()
