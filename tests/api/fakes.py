@@ -136,6 +136,7 @@ class FakeLibrary:
     async def describe(
         self, name: str, *, system: str = "", options: dict[str, Json] | None = None, verbose: bool = False
     ) -> ModelDescription:
+        self.calls.append(("describe", name, system, repr(options), str(verbose)))
         if self.description is None:
             raise ModelNotFoundError(f"{name}:latest")
         return self.description
@@ -153,11 +154,11 @@ class FakeLibrary:
         return self._steps()
 
     def pull(self, name: str, *, insecure: bool = False) -> AsyncIterator[Progress]:
-        self.calls.append(("pull", name))
+        self.calls.append(("pull", name, str(insecure)))
         return self._steps()
 
     def push(self, name: str, *, insecure: bool = False) -> AsyncIterator[Progress]:
-        self.calls.append(("push", name))
+        self.calls.append(("push", name, str(insecure)))
         return self._steps()
 
     async def _steps(self) -> AsyncIterator[Progress]:

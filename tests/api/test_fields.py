@@ -161,6 +161,8 @@ SAMPLES: dict[str, dict[str, Any]] = {
         "stream_options": ({"stream": True}, {"include_usage": True}),
         "logit_bias": {"5": 1},
         "logprobs": 2,
+        "echo": True,
+        "best_of": 2,
         "_debug_render_only": True,
     },
     "/v1/embeddings": {"model": "other", "input": "other", "dimensions": 1, "encoding_format": "base64"},

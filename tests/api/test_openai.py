@@ -301,6 +301,99 @@ async def test_a_text_completion_is_translated(api: Api) -> None:
     ]
 
 
+SCORED: list[Piece | Done] = [
+    Piece(content="Hé", logprobs=[Logprob(token="H", logprob=-0.5), Logprob(token="é", logprob=-1.0)]),
+    Piece(thinking="hm", logprobs=[Logprob(token="hm", logprob=-9.0)]),
+    Piece(
+        content="y",
+        logprobs=[
+            Logprob(
+                token="y",
+                logprob=-2.0,
+                top=[Logprob(token=other, logprob=score) for other, score in (("x", -1.5), ("z", -3.0), ("z", -4.0))],
+            )
+        ],
+    ),
+    DONE,
+]  # fmt: skip
+ALTERNATIVES = {"x": -1.5, "y": -2.0, "z": -3.0}
+
+
+async def test_a_text_completion_shows_probabilities(api: Api) -> None:
+    api.inference.events = [*SCORED]
+    body = {"model": "m", "prompt": "p", "logprobs": 3}
+    (choice,) = json.loads((await api.post("/v1/completions", body)).body)["choices"]
+    assert choice["logprobs"] == {
+        "tokens": ["H", "é", "y"],
+        "token_logprobs": [-0.5, -1.0, -2.0],
+        "top_logprobs": [{"H": -0.5}, {"é": -1.0}, ALTERNATIVES],
+        "text_offset": [0, 1, 2],
+    }
+    streamed = events_of(await api.post("/v1/completions", {**body, "stream": True}))[:-1]
+    choices = [json.loads(event)["choices"][0] for event in streamed]
+    assert [choice.get("logprobs") for choice in choices] == [
+        {"tokens": ["H", "é"], "token_logprobs": [-0.5, -1.0], "top_logprobs": None, "text_offset": [0, 1]},
+        None,
+        {"tokens": ["y"], "token_logprobs": [-2.0], "top_logprobs": [ALTERNATIVES], "text_offset": [2]},
+        None,
+    ]
+
+
+async def test_a_text_completion_repeats_its_prompt(api: Api) -> None:
+    api.inference.events = [Piece(content="Hi"), Piece(content="!"), DONE]
+    body = {"model": "m", "prompt": "Oh: ", "echo": True, "n": 2}
+    whole = json.loads((await api.post("/v1/completions", body)).body)["choices"]
+    assert [choice["text"] for choice in whole] == ["Oh: Hi!"] * 2
+    texts = ["", ""]
+    for event in events_of(await api.post("/v1/completions", {**body, "stream": True}))[:-1]:
+        (choice,) = json.loads(event)["choices"]
+        texts[choice["index"]] += choice["text"]
+    assert texts == ["Oh: Hi!"] * 2
+    assert [request.prompt for request in api.inference.requests if isinstance(request, CompletionRequest)] == [
+        "Oh: "
+    ] * 4
+
+
+@pytest.mark.parametrize(
+    ("more", "text"),
+    [
+        ({"echo": True, "logprobs": 0}, "echo is not supported together with logprobs"),
+        ({"best_of": 3, "n": 2}, "best_of is not supported unless it is equal to n"),
+        ({"best_of": 2}, "best_of is not supported unless it is equal to n"),
+        ({"logprobs": 21}, "top_logprobs must be between 0 and 20"),
+        ({"logprobs": -1}, "top_logprobs must be between 0 and 20"),
+    ],
+)
+async def test_completions_say_what_they_cannot_give(api: Api, more: dict[str, Any], text: str) -> None:
+    answer = await api.post("/v1/completions", {"model": "m", "prompt": "p", **more})
+    assert answer.status == 400
+    assert json.loads(answer.body)["error"] == {
+        "message": text,
+        "type": "invalid_request_error",
+        "param": None,
+        "code": None,
+    }
+
+
+async def test_null_is_the_same_as_nothing_for_completions(api: Api) -> None:
+    api.inference.events = [DONE]
+    fields = (
+        "best_of",
+        "echo",
+        "logit_bias",
+        "logprobs",
+        "max_tokens",
+        "n",
+        "stop",
+        "stream_options",
+        "suffix",
+        "user",
+    )
+    for body in ({}, dict.fromkeys(fields)):
+        assert (await api.post("/v1/completions", {"model": "m", "prompt": "p", **body})).status == 200
+    assert api.inference.requests[0] == api.inference.requests[1]
+
+
 async def test_text_completions_word_a_missing_name_as_a_missing_model(api: Api) -> None:
     api.inference.events = [NameRequiredError()]
     answer = await api.post("/v1/completions", {"prompt": "x"})

@@ -146,25 +146,34 @@ async def test_a_stream_of_reasoning_and_text(api: Api) -> None:
     assert completed["output"][1]["content"][0]["text"] == "Hi"
 
 
-async def test_a_text_before_a_call_stays_open(api: Api) -> None:
+async def test_a_text_before_a_call_is_an_item_of_its_own(api: Api) -> None:
     api.inference.events = [Piece(content="a"), Piece(tool_calls=[CALL]), Piece(content="dropped"), DONE]
     events = events_of(await api.post(PATH, {**ASK, "stream": True}))
     assert names(events)[2:] == [
         "output_item.added",
         "content_part.added",
         "output_text.delta",
+        "output_text.done",
+        "content_part.done",
+        "output_item.done",
         "output_item.added",
         "function_call_arguments.delta",
         "function_call_arguments.done",
         "output_item.done",
         "completed",
     ]
-    assert events[5]["output_index"] == 0
-    assert events[5]["item"]["arguments"] == ""
-    assert events[6]["delta"] == events[7]["arguments"] == '{"b":1}'
-    output = events[-1]["response"]["output"]
-    assert [item["type"] for item in output] == ["function_call", "message"]
-    assert output[1]["content"][0]["text"] == "a"
+    assert [event["output_index"] for event in events[2:-1]] == [0] * 6 + [1] * 4
+    assert events[8]["item"]["arguments"] == ""
+    assert events[9]["delta"] == events[10]["arguments"] == '{"b":1}'
+    assert events[-1]["response"]["output"] == [events[7]["item"], events[11]["item"]]
+    assert events[7]["item"]["content"][0]["text"] == "a"
+
+
+async def test_a_thought_behind_the_text_is_left_out(api: Api) -> None:
+    api.inference.events = [Piece(content="a"), Piece(thinking="hm"), Piece(content="b"), DONE]
+    events = events_of(await api.post(PATH, {**ASK, "stream": True}))
+    (item,) = events[-1]["response"]["output"]
+    assert item["content"][0]["text"] == "ab"
 
 
 async def test_a_stream_without_output_says_null(api: Api) -> None:

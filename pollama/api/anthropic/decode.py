@@ -177,8 +177,10 @@ def _tool_result(block: dict[str, Any]) -> Message:
 def _tools(given: Iterable[dict[str, Any]]) -> list[Tool]:
     given = list(given)
     built_in = any(_is_web_search(tool) for tool in given)
-    own = [_tool(tool) for tool in given if not _is_web_search(tool) and not (built_in and tool["name"] == WEB_SEARCH)]
-    return [*own, web_search_tool()] if built_in else own
+    if not built_in:
+        return [_tool(tool) for tool in given]
+    own = [_tool(tool) for tool in given if not _is_web_search(tool) and tool.get("name") != WEB_SEARCH]
+    return [*own, web_search_tool()]
 
 
 def _is_web_search(tool: dict[str, Any]) -> bool:

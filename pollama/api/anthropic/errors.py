@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from typing import Final
 
+from pollama.api.godecode import DecodeError
 from pollama.errors import PollamaError
 from pollama.types.json import Json
 
@@ -19,6 +20,12 @@ _TYPES: Final = {
 }
 
 
+class ThreadRefusedError(DecodeError):
+    """A conversation was to be held here. Anthropic's client looks for the details and goes on without."""
+
+    details: Final[dict[str, Json]] = {"error_code": "thread_unsupported_request", "unsupported": ["thread"]}
+
+
 def new_id(prefix: str) -> str:
     """Return an identifier: ``prefix`` and 24 hexadecimal digits."""
     return f"{prefix}{secrets.token_hex(12)}"
@@ -26,5 +33,7 @@ def new_id(prefix: str) -> str:
 
 def envelope(error: PollamaError) -> Json:
     """Return the error object; ``type`` follows the status."""
-    inner = {"type": _TYPES.get(error.status, "api_error"), "message": str(error)}
+    inner: dict[str, Json] = {"type": _TYPES.get(error.status, "api_error"), "message": str(error)}
+    if isinstance(error, ThreadRefusedError):
+        inner["details"] = error.details
     return {"type": "error", "error": inner, "request_id": new_id("req_")}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from pollama.api.anthropic.errors import ThreadRefusedError
 from pollama.api.godecode import (
     Bool,
     Custom,
@@ -95,12 +96,12 @@ TOOL: Final = _struct(
         **dict.fromkeys(("display_height_px", "display_number", "display_width_px", "enable_zoom"), Ignored()),
     },
 )
+_TOOL_CHOICE: Final[dict[str, Kind]] = {"type": String(), "name": String()}
 _CONVERSATION: Final[dict[str, Kind]] = {
     "model": String(),
     "messages": List(MESSAGE),
     "system": Untyped(),
     "tools": List(TOOL),
-    "tool_choice": _struct("ToolChoice", {"type": String(), "name": String(), "disable_parallel_tool_use": Bool()}),
     "thinking": _struct(
         "ThinkingConfig",
         {"type": String(), "budget_tokens": Ignored(Int()), "display": Ignored(), "block_binding": Ignored()},
@@ -120,11 +121,18 @@ _CONVERSATION: Final[dict[str, Kind]] = {
     "context_management": Ignored(),
     "mcp_servers": Refused(harmless=([],)),
 }
-COUNT_TOKENS: Final = _struct("CountTokensRequest", _CONVERSATION)
+COUNT_TOKENS: Final = _struct(
+    "CountTokensRequest",
+    {
+        **_CONVERSATION,
+        "tool_choice": _struct("ToolChoice", {**_TOOL_CHOICE, "disable_parallel_tool_use": Ignored(Bool())}),
+    },
+)
 MESSAGES: Final = _struct(
     "MessagesRequest",
     {
         **_CONVERSATION,
+        "tool_choice": _struct("ToolChoice", {**_TOOL_CHOICE, "disable_parallel_tool_use": Bool()}),
         "max_tokens": Int(),
         "stream": Bool(),
         "temperature": Float(),
@@ -141,6 +149,6 @@ MESSAGES: Final = _struct(
         "compaction": Ignored(),
         "fallback_credit_token": Ignored(),
         "fallbacks": Ignored(),
-        "thread": Refused(),
+        "thread": Refused(error=ThreadRefusedError),
     },
 )

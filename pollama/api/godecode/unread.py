@@ -30,10 +30,11 @@ class Ignored:
 class Refused:
     """A field that asks for what pollama does not have; ``harmless`` are the values that ask for nothing.
 
-    A client that means the field would be misled by an answer that takes no notice of it.
+    A client that means the field would be misled by an answer that takes no notice of it. ``error`` is what it is told.
     """
 
     harmless: tuple[Json, ...] = ()
+    error: type[DecodeError] = DecodeError
     go_type: str = "interface {}"
 
     def zero(self) -> None:
@@ -42,4 +43,4 @@ class Refused:
     def decode(self, value: Json, at: Place) -> Any:
         """Accept harmless values. Raises DecodeError that names the field for every other one."""
         if value not in self.harmless:
-            raise DecodeError(f"{'.'.join(at.path)} is not supported")
+            raise self.error(f"{'.'.join(at.path)} is not supported")

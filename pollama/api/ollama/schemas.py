@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from pollama.api.godecode import Bool, Int, Kind, List, Map, Raw, String, Struct, Untyped
+from pollama.api.godecode import Bool, Ignored, Int, Kind, List, Map, Raw, String, Struct, Untyped
 from pollama.api.messages import IMAGES, KEEP_ALIVE, MESSAGES, THINK, TOOLS
 from pollama.api.multigpu.wish import WISH
 
@@ -59,7 +59,7 @@ SHOW: Final = Struct(
     {
         "model": String(),
         "system": String(),
-        "template": String(),
+        "template": Ignored(String()),
         "verbose": Bool(),
         "options": _OPTIONS,
         "name": String(),
@@ -70,8 +70,8 @@ DELETE: Final = Struct("DeleteRequest", {"model": String(), "name": String()})
 _TRANSFER: Final[dict[str, Kind]] = {
     "model": String(),
     "insecure": Bool(),
-    "username": String(),
-    "password": String(),
+    "username": Ignored(String()),
+    "password": Ignored(String()),
     "stream": Bool(),
     "name": String(),
 }

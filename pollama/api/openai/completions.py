@@ -13,7 +13,8 @@ from pollama.api.openai import decode, schemas
 from pollama.api.openai.choices import Numbered, by_choice, count_of, numbered
 from pollama.api.openai.encode import FINGERPRINT, STREAM_END, finish_reason, new_id, unix_now, usage
 from pollama.api.openai.errors import broken_stream, envelope
-from pollama.api.streaming import closing, gathered, join_pieces, sse
+from pollama.api.openai.text_logprobs import encode_text_logprobs
+from pollama.api.streaming import Event, closing, gathered, join_pieces, sse
 from pollama.api.v1 import EVENT_STREAM, answer, read_body, refusal
 from pollama.errors import NameRequiredError, PollamaError
 from pollama.types import gojson
@@ -31,8 +32,12 @@ async def completions(request: web.Request) -> web.StreamResponse:
         count = count_of(fields)
     except PollamaError as error:
         return refusal(error, envelope)
-    with_usage = fields.get("stream_options", {}).get("include_usage", False)
-    answering = CompletionAnswer(wanted.model, count=count, with_usage=with_usage)
+    answering = CompletionAnswer(
+        wanted.model,
+        count=count,
+        echoed=wanted.prompt if fields.get("echo") else "",
+        with_usage=fields.get("stream_options", {}).get("include_usage", False),
+    )
     headers = EVENT_STREAM if fields.get("stream") else None
     return await answer(request, _events(request, wanted, count), answering, envelope, stream_headers=headers)
 
@@ -47,14 +52,14 @@ async def _events(request: web.Request, wanted: CompletionRequest, count: int) -
 
 
 class CompletionAnswer:
-    """One text completion with ``count`` choices. ``with_usage``: the stream ends with token counts.
+    """One text completion with ``count`` choices, each behind ``echoed``.
 
-    Thinking is not shown.
+    ``with_usage``: the stream ends with token counts. Thinking is not shown.
     """
 
-    def __init__(self, model: str, *, count: int = 1, with_usage: bool = False) -> None:
+    def __init__(self, model: str, *, count: int = 1, echoed: str = "", with_usage: bool = False) -> None:
         self._model = model
-        self._count = count
+        self._choices = [_Choice(index, echoed) for index in range(count)]
         self._with_usage = with_usage
         self._id = new_id("cmpl-")
         self._ended: list[Done] = []
@@ -68,14 +73,14 @@ class CompletionAnswer:
             return b""
         index, happened = event
         if not isinstance(happened, Done):
-            return self._token(index, happened.content if isinstance(happened, Piece) else "")
+            return self._piece(index, happened if isinstance(happened, Piece) else Piece())
         self._ended.append(happened)
-        chunk = self._chunk([_choice(index, happened.last.content, happened)])
-        return chunk + self._end() if len(self._ended) == self._count else chunk
+        chunk = self._chunk([self._choices[index].part(happened.last, happened)])
+        return chunk + self._end() if len(self._ended) == len(self._choices) else chunk
 
-    def _token(self, index: int, text: str) -> bytes:
+    def _piece(self, index: int, piece: Piece) -> bytes:
         """Return ``_chunk`` of a part of the text; what is the same around each of them was encoded before."""
-        choice = f'{{"text":{gojson.quote(text)},"index":{index},"finish_reason":null}}'
+        choice = self._choices[index].shown(piece)
         return f'{self._head}{unix_now()},"choices":[{choice}]{self._tail}'.encode()
 
     def _end(self) -> bytes:
@@ -100,20 +105,46 @@ class CompletionAnswer:
 
     def whole(self, events: Sequence[Numbered]) -> Json:
         """Return the completion object; a debug answer shows nothing."""
-        answers = [gathered(answer) for answer in by_choice(events, self._count)]
+        answers = by_choice(events, len(self._choices))
+        ended = [event for _, event in events if isinstance(event, Done)]
         return {
             "id": self._id,
             "object": "text_completion",
             "created": unix_now(),
             "model": self._model,
             "system_fingerprint": FINGERPRINT,
-            "choices": [
-                _choice(index, join_pieces(answer, all_calls=False).content, answer.done)
-                for index, answer in enumerate(answers)
-            ],
-            "usage": usage([answer.done for answer in answers if answer.done is not None]),
+            "choices": [choice.whole(answer) for choice, answer in zip(self._choices, answers, strict=True)],
+            "usage": usage(ended),
         }
 
 
-def _choice(index: int, text: str, done: Done | None = None) -> dict[str, Json]:
-    return {"text": text, "index": index, "finish_reason": finish_reason(done)}
+class _Choice:
+    """One text, as far as it has been sent."""
+
+    def __init__(self, index: int, echoed: str) -> None:
+        self._index = index
+        self._echoed = echoed
+        self._length = 0
+
+    def part(self, piece: Piece, done: Done | None = None) -> dict[str, Json]:
+        """Return what a piece adds, and why the text ends if it does; the first part begins with the echo."""
+        text = piece.content if self._length else self._echoed + piece.content
+        logprobs = encode_text_logprobs([piece], offset=self._length)
+        self._length += len(text)
+        return self._choice(text, done, logprobs)
+
+    def shown(self, piece: Piece) -> str:
+        """Return ``part`` as JSON; nearly every token comes here, so it is not built from a dict."""
+        if piece.logprobs or not self._length:
+            return gojson.dumps(self.part(piece))
+        self._length += len(piece.content)
+        return f'{{"text":{gojson.quote(piece.content)},"index":{self._index},"finish_reason":null}}'
+
+    def whole(self, events: Sequence[Event]) -> dict[str, Json]:
+        """Return all of the text at once."""
+        collected = gathered(events)
+        text = self._echoed + join_pieces(collected, all_calls=False).content
+        return self._choice(text, collected.done, encode_text_logprobs(collected.pieces, offset=0))
+
+    def _choice(self, text: str, done: Done | None, logprobs: dict[str, Json]) -> dict[str, Json]:
+        return {"text": text, "index": self._index, "finish_reason": finish_reason(done), **logprobs}

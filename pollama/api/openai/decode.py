@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from pollama.api.godecode import untyped_name
 from pollama.api.messages import tool_from
+from pollama.api.openai.choices import count_of
 from pollama.api.openai.messages import messages_of
 from pollama.api.tool_choice import openai_choice
 from pollama.errors import BadRequestError
@@ -62,7 +63,10 @@ def chat_request(fields: dict[str, Any]) -> ChatRequest:
 
 def completion_request(fields: dict[str, Any]) -> CompletionRequest:
     """Return the request of /v1/completions. Raises BadRequestError."""
-    count = fields.get("logprobs", 0)
+    if "logprobs" in fields and fields.get("echo"):
+        raise BadRequestError("echo is not supported together with logprobs")
+    if fields.get("best_of", count_of(fields)) != count_of(fields):
+        raise BadRequestError("best_of is not supported unless it is equal to n")
     return CompletionRequest(
         model=fields.get("model", ""),
         prompt=fields.get("prompt", ""),
@@ -76,8 +80,8 @@ def completion_request(fields: dict[str, Any]) -> CompletionRequest:
             **_strict_stop(fields.get("stop")),
         },
         logit_bias=_logit_bias(fields.get("logit_bias", {})),
-        logprobs=count > 0,
-        top_logprobs=max(count, 0),
+        logprobs="logprobs" in fields,
+        top_logprobs=fields.get("logprobs", 0),
         debug_render_only=fields.get("_debug_render_only", False),
     )
 

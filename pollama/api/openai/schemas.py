@@ -20,7 +20,7 @@ _TOOL_CALL: Final = _struct(
     {
         "id": String(),
         "index": Int(),
-        "type": String(),
+        "type": Ignored(String()),
         "function": _struct("", {"name": String(), "arguments": String()}),
         "custom": Refused(),
     },
@@ -124,8 +124,8 @@ COMPLETION: Final = _struct(
         "n": Int(),
         "logit_bias": Map(Float()),
         "_debug_render_only": Bool(),
-        "best_of": Ignored(),
-        "echo": Ignored(),
+        "best_of": Int(),
+        "echo": Bool(),
         "user": Ignored(),
     },
 )

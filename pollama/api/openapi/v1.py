@@ -83,12 +83,22 @@ class ChatCompletion(TypedDict):
     _debug_info: NotRequired[Debug]
 
 
+class TextProbabilities(TypedDict):
+    """The probabilities of the tokens of a text; offsets in characters."""
+
+    tokens: list[str]
+    token_logprobs: list[float]
+    top_logprobs: list[dict[str, float]] | None
+    text_offset: list[int]
+
+
 class TextChoice(TypedDict):
     """One of ``n`` texts."""
 
     text: str
     index: int
     finish_reason: Literal["stop", "length", "load"] | None
+    logprobs: NotRequired[TextProbabilities]
 
 
 class Completion(TypedDict):
@@ -208,10 +218,11 @@ class Response(TypedDict):
 
 
 class AnthropicFault(TypedDict):
-    """What went wrong; ``type`` follows the status."""
+    """What went wrong; ``type`` follows the status. ``details`` are for programs."""
 
     type: str
     message: str
+    details: NotRequired[dict[str, Any]]
 
 
 class AnthropicFailure(TypedDict):

@@ -26,8 +26,10 @@ from pollama.types.messages import Message, ToolCall
 
 
 class ResponseAnswer:
-    """One response to a request with ``fields``. Its items come in the order reasoning, text, calls.
+    """One response to a request with ``fields``.
 
+    Its items come in the order reasoning, text, calls, each closed before the next begins; what comes too late for that
+    order is left out.
     ``keep`` gets the identifier and the assistant's message when the answer is complete.
     """
 
@@ -43,11 +45,10 @@ class ResponseAnswer:
         self._index = 0
         self._reasoning_id = ""
         self._thinking = ""
-        self._thought = False
         self._message_id = ""
         self._text = ""
         self._items: list[Json] = []
-        self._calls: list[Json] = []
+        self._calls = 0
 
     def event(self, event: Event | None) -> bytes:
         """Return the server-sent events of a part of the answer."""
@@ -90,9 +91,10 @@ class ResponseAnswer:
         return response
 
     def _piece(self, piece: Piece) -> bytes:
-        sent = self._think(piece.thinking) if piece.thinking and not self._thought else b""
+        too_late = self._items or self._message_id
+        sent = self._think(piece.thinking) if piece.thinking and not too_late else b""
         if piece.tool_calls:
-            sent += self._end_reasoning()
+            sent += self._end_reasoning() + self._end_text()
             sent += b"".join(self._call(call) for call in piece.tool_calls)
         elif piece.content and not self._calls:
             sent += self._end_reasoning() + self._say(piece.content)
@@ -115,9 +117,8 @@ class ResponseAnswer:
 
     def _end_reasoning(self) -> bytes:
         """Close the reasoning item, if there is an open one."""
-        if not self._reasoning_id or self._thought:
+        if not self._reasoning_id:
             return b""
-        self._thought = True
         item = reasoning_item(self._reasoning_id, self._thinking)
         done = self._event(
             "response.reasoning_summary_text.done",
@@ -126,10 +127,8 @@ class ResponseAnswer:
             summary_index=0,
             text=self._thinking,
         )
-        done += self._item_event("done", item)
-        self._items.append(item)
-        self._index += 1
-        return done
+        self._reasoning_id = ""
+        return done + self._item_done(item)
 
     def _say(self, text: str) -> bytes:
         begin = b""
@@ -151,35 +150,38 @@ class ResponseAnswer:
         return sse(event, name)
 
     def _end_text(self) -> bytes:
+        """Close the message, if there is an open one."""
         if not self._message_id:
             return b""
         done = self._text_event("done", text=self._text) + self._part_event("done", self._text)
-        return done + self._item_event("done", message_item(self._message_id, self._text))
+        item = message_item(self._message_id, self._text)
+        self._message_id = ""
+        return done + self._item_done(item)
 
     def _call(self, call: ToolCall) -> bytes:
-        identity = f"{new_number_id('fc_')}_{len(self._calls)}"
+        identity = f"{new_number_id('fc_')}_{self._calls}"
+        self._calls += 1
         place = {"item_id": identity, "output_index": self._index}
         arguments = call_arguments(call)
-        finished = call_item(identity, call, "completed")
         sent = self._item_event("added", call_item(identity, call, "in_progress"))
         sent += self._event("response.function_call_arguments.delta", **place, delta=arguments)
         sent += self._event("response.function_call_arguments.done", **place, arguments=arguments)
-        sent += self._item_event("done", finished)
-        self._calls.append(finished)
-        self._index += 1
-        return sent
+        return sent + self._item_done(call_item(identity, call, "completed"))
 
     def _end(self, done: Done) -> bytes:
-        # A text that calls have followed stays open: clients of Ollama know it so.
         self._keep_answer(gathered(self._seen))
-        closing = self._end_reasoning() + (b"" if self._calls else self._end_text())
-        text = [message_item(self._message_id, self._text)] if self._message_id else []
-        output = [*self._items, *self._calls, *text]
-        response = self._response(output or None, done, unix_now())
+        closing = self._end_reasoning() + self._end_text()
+        response = self._response(self._items or None, done, unix_now())
         return closing + self._event("response.completed", response=response)
 
     def _item_event(self, what: str, item: dict[str, Json]) -> bytes:
         return self._event(f"response.output_item.{what}", output_index=self._index, item=item)
+
+    def _item_done(self, item: dict[str, Json]) -> bytes:
+        event = self._item_event("done", item)
+        self._items.append(item)
+        self._index += 1
+        return event
 
     def _part_event(self, what: str, text: str) -> bytes:
         place = {"item_id": self._message_id, "output_index": self._index, "content_index": 0}
