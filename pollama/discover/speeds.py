@@ -139,6 +139,6 @@ def _read(file: Path) -> _Content:
         return msgspec.json.decode(file.read_bytes(), type=_Content)
     except FileNotFoundError:
         return _Content()
-    except (OSError, msgspec.DecodeError) as error:
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
         log.warning("%s: %s; devices will be measured again", file, error)
         return _Content()

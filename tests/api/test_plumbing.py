@@ -6,10 +6,25 @@ import asyncio
 
 import pytest
 
+from pollama.api.anthropic.routes import anthropic_routes
 from pollama.api.hosts import judge_host
+from pollama.api.multigpu.routes import multigpu_routes
+from pollama.api.ollama.routes import native_routes
+from pollama.api.openai.routes import openai_routes
 from pollama.api.origins import OriginPolicy
 from pollama.types.events import Piece
 from tests.api.conftest import Api
+
+TAKING_BODIES = sorted(
+    f"{route.method} {route.path}"
+    for routes in (native_routes, openai_routes, anthropic_routes, multigpu_routes)
+    for route in routes()
+    if route.method in {"POST", "PUT", "DELETE"} and "{" not in route.path
+)
+
+
+def first_bytes(body: bytes) -> str:
+    return repr(body[:10])
 
 
 @pytest.mark.parametrize(
@@ -38,6 +53,14 @@ async def test_root_says_that_a_server_is_there(api: Api) -> None:
 async def test_head_is_answered_without_a_body(api: Api) -> None:
     answer = await api.send("HEAD", "/api/version")
     assert (answer.status, answer.body, answer.content_type) == (200, b"", "application/json; charset=utf-8")
+
+
+@pytest.mark.parametrize("body", [b"\xff", b'{"model":"\xff"}', b"[" * 100_000, b'{"model":' * 50_000], ids=first_bytes)
+@pytest.mark.parametrize("path", TAKING_BODIES)
+async def test_a_body_that_no_client_means_is_no_failure_of_the_server(api: Api, path: str, body: bytes) -> None:
+    method, _, path = path.partition(" ")
+    answer = await api.send(method, path, body)
+    assert answer.status < 500 or b'"error"' in answer.body
 
 
 @pytest.mark.parametrize("path", ["/nope", "/API/TAGS", "/v1/nope", "/api/tagsx/"])

@@ -63,9 +63,11 @@ async def test_a_disturbed_measurement_is_used_until_there_is_a_better_one(tmp_p
     assert not book.is_known(CPU)
 
 
-@pytest.mark.parametrize("text", ["", "{", '{"devices": 1}', '{"devices": {"cpu:0": {"bandwidth": "x"}}}'])
-async def test_a_damaged_file_is_an_empty_one(tmp_path: Path, text: str, caplog: pytest.LogCaptureFixture) -> None:
-    (tmp_path / "speed.json").write_text(text)
+@pytest.mark.parametrize(
+    "data", [b"", b"{", b'{"devices": 1}', b'{"devices": {"cpu:0": {"bandwidth": "x"}}}', b'{"devices": {"\xff": 1}}']
+)
+async def test_a_damaged_file_is_an_empty_one(tmp_path: Path, data: bytes, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "speed.json").write_bytes(data)
     assert SpeedBook(tmp_path / "speed.json", "1").devices([CPU]) == [CPU]
     assert "measured again" in caplog.text
     await recorded(tmp_path / "speed.json")

@@ -108,4 +108,4 @@ def edited(text: str, editor: str) -> str:
         except (OSError, ValueError, subprocess.CalledProcessError) as error:
             stderr(f"error: {error}")
             return ""
-        return Path(file.name).read_text(encoding="utf-8").rstrip("\n")
+        return Path(file.name).read_text(encoding="utf-8", errors="replace").rstrip("\n")
