@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 from pathlib import Path
 
 from pollama.errors import PollamaError
@@ -65,8 +65,9 @@ async def _send(client: RegistryClient, name: ModelName, layer: Layer, path: Pat
         task.result()
     finally:
         task.cancel()
-        with suppress(asyncio.CancelledError, PollamaError):
-            await task
+        await asyncio.wait({task})
+        if not task.cancelled():
+            task.exception()  # it has been raised, or the client is gone
 
 
 async def _is_there(client: RegistryClient, name: ModelName, digest: str) -> bool:
