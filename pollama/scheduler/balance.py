@@ -1,6 +1,6 @@
 """Where replicas should rather be: because somebody asks, a better plan is known, or a device is too busy.
 
-All of it pure but for ``Load``, which remembers since when devices have been busy.
+All of it pure but for ``BusyDevices``, which remembers since when they have been.
 """
 
 from __future__ import annotations
@@ -104,11 +104,14 @@ def relief(
     return None
 
 
-class Load:
-    """Since when each device has been busier than the threshold. Times are monotonic seconds."""
+class BusyDevices:
+    """Which devices are busier than the threshold, and since when. Times are monotonic seconds.
+
+    ``shares`` is how busy each was at the last reading, 0 to 1.
+    """
 
     def __init__(self) -> None:
-        self.busy: Mapping[str, float] = {}
+        self.shares: Mapping[str, float] = {}
         self._since: dict[str, float] = {}
         self._measured_at = float("-inf")
         self._relieved_at = float("-inf")
@@ -117,7 +120,7 @@ class Load:
         """Take in the busy share of each device; what was known before a long pause does not count any more."""
         if now - self._measured_at > settings.cooldown:
             self._since = {}
-        self.busy, self._measured_at = busy, now
+        self.shares, self._measured_at = busy, now
         hot = {device for device, share in busy.items() if share > settings.threshold}
         self._since = {device: self._since.get(device, now) for device in hot}
 
@@ -126,7 +129,7 @@ class Load:
         if not settings.enabled or now - self._relieved_at < settings.cooldown:
             return []
         hot = [device for device, since in self._since.items() if now - since >= settings.cooldown]
-        return sorted(hot, key=lambda device: -self.busy[device])
+        return sorted(hot, key=lambda device: -self.shares[device])
 
     def relieved(self, now: float) -> None:
         """Begin a cooldown."""

@@ -37,28 +37,28 @@ from typing import assert_never
 
 from pollama.errors import BadRequestError, CanceledError, PlacementError, PollamaError, QueueFullError
 from pollama.scheduler import events
-from pollama.scheduler.balance import Load, relief
+from pollama.scheduler.balance import BusyDevices, relief
 from pollama.scheduler.capacity import context_lengths
-from pollama.scheduler.demand import Demand
+from pollama.scheduler.demand import ServiceTimes
 from pollama.scheduler.events import Command, Event, ReplicaEvent
 from pollama.scheduler.fleet import Fleet
 from pollama.scheduler.loading import load_spec, was_out_of_memory
 from pollama.scheduler.moves import Moves
-from pollama.scheduler.placement import Refusal, place
+from pollama.scheduler.placement import Refusal
 from pollama.scheduler.policy import Policy
 from pollama.scheduler.queue import FairQueue
 from pollama.scheduler.residency import (
     Memory,
     change_keep_alive,
-    departure_order,
     has_expired,
     holding_devices,
     next_deadline,
     set_deadline,
 )
+from pollama.scheduler.room import Room
 from pollama.scheduler.round import Round
 from pollama.scheduler.rules import ruled_options, ruled_wish
-from pollama.scheduler.scaling import is_as_good, pick, plan_another, spaces_without, wants_another
+from pollama.scheduler.scaling import pick, plan_another, wants_another
 from pollama.scheduler.state import Held, Replica, Target, Ticket, model_key
 from pollama.scheduler.timing import learn
 from pollama.types.model import Model
@@ -66,8 +66,6 @@ from pollama.types.multigpu import Wish
 from pollama.types.options import Options
 from pollama.types.plans import Move, Plan
 from pollama.types.ports import LeaseRequest
-
-_MODELS_PER_GPU = 3
 
 
 class Core:
@@ -87,8 +85,8 @@ class Core:
         self._closed = False
         self._pauses: dict[Target, float] = {}
         self._moves = Moves()
-        self._load_of_devices = Load()
-        self._demand = Demand()
+        self._busy = BusyDevices()
+        self._service_times = ServiceTimes()
         self._commands: list[Command] = []
         self._round = Round()
 
@@ -141,7 +139,7 @@ class Core:
                 self._surveying = False
                 self._trust_books()
             case events.Measured(busy):
-                self._load_of_devices.measured(busy, self._policy.multi_gpu.migration, self._now)
+                self._busy.measured(busy, self._policy.multi_gpu.migration, self._now)
                 self._relieve()
             case events.Timed(statuses):
                 learn(self._memory, self._replicas.ready(), statuses, self._policy)
@@ -193,7 +191,7 @@ class Core:
         if replica is None:
             return
         held = replica.leases.pop(ticket)
-        self._demand.served(replica.target, self._now - held.since)
+        self._service_times.served(replica.target, self._now - held.since)
         if not replica.leases:
             set_deadline(replica, self._now, self._spare_time(replica))
 
@@ -202,7 +200,7 @@ class Core:
         if replica is not None:
             self._moves.gone(replica)
             if not self._replicas.group(replica):
-                self._demand.forget(replica.target)
+                self._service_times.forget(replica.target)
         self._trust_books()
 
     def _move(self, replica: Replica, plan: Plan | None, reason: str) -> None:
@@ -282,61 +280,23 @@ class Core:
 
     def _provide(self, ticket: Ticket) -> None:
         """Start what is needed for a ticket that no replica serves."""
-        ideal = self._place(ticket, [])
+        room = Room(ticket, self._memory, self._policy, self._round.kept)
+        ideal = room.alone()
         if isinstance(ideal, Refusal):  # 6
             self._refuse(ticket, (BadRequestError if ideal.is_mistake else PlacementError)(ideal.reason))
             return
         rivals = [replica for replica in self._replicas.of(ticket.key) if replica.stays]
-        plan = None if rivals else self._plan_beside(ticket, ideal, self._replicas)
-        room = None if plan else self._room_without_others(ticket, ideal, rivals)
+        others = [replica for replica in self._replicas if replica.state != "unloading" and replica not in rivals]
+        plan = None if rivals else room.beside(self._replicas, ideal)
+        cleared = None if plan else room.in_place_of_some(others, ideal)
         self._round.crowded |= plan is None
         if plan is not None:  # 7
             self._load_for(ticket, plan)
-        elif room is not None:  # 8
-            self._clear(*room)
+        elif cleared is not None:  # 8
+            kept, victims = cleared
+            self._clear(kept, [*rivals, *victims])
         self._round.promised.add(ticket.key)
-        self._round.wait(ticket, provided=plan is not None or room is not None)  # else 9
-
-    def _room_without_others(
-        self, ticket: Ticket, ideal: Plan, rivals: list[Replica]
-    ) -> tuple[Plan, list[Replica]] | None:
-        """Return a plan and the fewest replicas that must leave for it, those that are hurt least first."""
-        staying = [replica for replica in self._replicas if replica.state != "unloading" and replica not in rivals]
-        plan = self._plan_beside(ticket, ideal, staying)
-        victims: list[Replica] = []
-        for victim in departure_order(staying):
-            if plan is not None:
-                break
-            victims.append(victim)
-            plan = self._plan_beside(ticket, ideal, [replica for replica in staying if replica not in victims])
-        if plan is None:
-            return None
-        for victim in reversed(victims[:-1]):
-            spared = [other for other in victims if other is not victim]
-            without = self._plan_beside(ticket, ideal, [replica for replica in staying if replica not in spared])
-            if without is not None:
-                plan, victims = without, spared
-        return plan, [*rivals, *victims]
-
-    def _plan_beside(self, ticket: Ticket, ideal: Plan, staying: Collection[Replica]) -> Plan | None:
-        """Return a plan as good as ``ideal`` that leaves ``staying`` and what is kept for others where they are."""
-        neighbours = len({replica.key for replica in staying}) + len(self._round.kept)
-        if neighbours >= (1 if ticket.cautious else self._most_loaded()):
-            return None
-        plan = self._place(ticket, [*(replica.plan for replica in staying), *self._round.kept])
-        return plan if isinstance(plan, Plan) and is_as_good(plan, ideal) else None
-
-    def _place(self, ticket: Ticket, plans: list[Plan]) -> Plan | Refusal:
-        request = ticket.request
-        return place(
-            request.model,
-            request.options,
-            self._memory.spaces(plans),
-            self._policy,
-            wish=request.wish,
-            known=self._memory.known,
-            reduced=ticket.cautious,
-        )
+        self._round.wait(ticket, provided=plan is not None or cleared is not None)  # else 9
 
     def _clear(self, plan: Plan, leaving: list[Replica]) -> None:
         self._round.kept.append(plan)
@@ -363,7 +323,7 @@ class Core:
         while wants_another(
             self._replicas.group(lead), self._worth_loading(lead, waiting), self._policy, self._memory.devices
         ):
-            plan = self._plan_another(lead)
+            plan = plan_another(lead, self._replicas, self._memory, self._policy)
             if plan is None or self._pauses.get(lead.target, 0) > self._now:
                 break
             under_way = True
@@ -379,23 +339,17 @@ class Core:
         """Return ``waiting``, or 0 where the last of them is served before another replica could be loaded."""
         sequences = sum(replica.plan.sequences for replica in self._replicas.group(lead))
         loading = lead.info.load_seconds if lead.info else 0.0
-        return waiting if self._demand.wait(lead.target, waiting, sequences) >= loading else 0
-
-    def _plan_another(self, lead: Replica) -> Plan | None:
-        alike = [replica.plan for replica in self._replicas.of(lead.key)]
-        spaces = spaces_without(self._memory.spaces(replica.plan for replica in self._replicas), alike)
-        return plan_another(lead, spaces, self._policy, self._memory.known)
+        return waiting if self._service_times.wait(lead.target, waiting, sequences) >= loading else 0
 
     def _relieve(self) -> None:
         """Move a replica away from a device that has been too busy for too long."""
-        load = self._load_of_devices
-        for device in load.overloaded(self._policy.multi_gpu.migration, self._now):
+        for device in self._busy.overloaded(self._policy.multi_gpu.migration, self._now):
             movable = [replica for replica in self.movable() if device in holding_devices(replica.plan)]
             change = relief(
-                device, movable, fleet=self._replicas, busy=load.busy, memory=self._memory, policy=self._policy
+                device, movable, fleet=self._replicas, busy=self._busy.shares, memory=self._memory, policy=self._policy
             )
             if change is not None:
-                load.relieved(self._now)
+                self._busy.relieved(self._now)
                 self._move(change.replica, change.plan, change.reason)
                 return
 
@@ -517,7 +471,3 @@ class Core:
     def _context_lengths(self, ticket: Ticket) -> list[int]:
         request = ticket.request
         return context_lengths(request.model, request.options, self._policy, self._memory.devices)
-
-    def _most_loaded(self) -> int:
-        gpus = sum(1 for device in self._memory.devices if device.is_gpu)
-        return self._policy.max_loaded or _MODELS_PER_GPU * max(1, gpus)

@@ -10,8 +10,8 @@ _NEWEST: Final = 0.2
 """Weight of the newest request in the smoothed time."""
 
 
-class Demand:
-    """Service times by what is loaded, in seconds."""
+class ServiceTimes:
+    """How long requests hold their replicas, by what is loaded, in seconds."""
 
     def __init__(self) -> None:
         self._seconds: dict[Target, float] = {}

@@ -10,12 +10,12 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
-from pollama.scheduler.corrections import NOTHING, Known
 from pollama.scheduler.costs import Demand, Work, engine_of
 from pollama.scheduler.fitting import Space
+from pollama.scheduler.fleet import Fleet
 from pollama.scheduler.placement import place_another
 from pollama.scheduler.policy import Policy
-from pollama.scheduler.residency import holding_devices
+from pollama.scheduler.residency import Memory, holding_devices
 from pollama.scheduler.rules import asked
 from pollama.scheduler.speeds import NO_LINKS
 from pollama.scheduler.state import Replica
@@ -100,16 +100,21 @@ def _is_busy(group: Sequence[Replica]) -> bool:
     return newest and all(replica.leases and replica.keep_alive > 0 for replica in group)
 
 
-def spaces_without(spaces: Sequence[Space], plans: Iterable[Plan]) -> list[Space]:
+def plan_another(lead: Replica, fleet: Fleet, memory: Memory, policy: Policy) -> Plan | None:
+    """Return a plan for one more replica like ``lead`` on devices that have none of its model.
+
+    None where there is no room, or such a replica would not serve the model.
+    """
+    alike = [replica.plan for replica in fleet.of(lead.key)]
+    spaces = _spaces_without(memory.spaces(replica.plan for replica in fleet), alike)
+    plan = place_another(lead.model, lead.options, lead.plan, spaces, policy, wish=lead.wish, known=memory.known)
+    return plan if plan is not None and is_as_good(plan, lead.plan) else None
+
+
+def _spaces_without(spaces: Sequence[Space], plans: Iterable[Plan]) -> list[Space]:
     """Return ``spaces`` with nothing free on the devices that hold blocks of ``plans``, groups of one split apart."""
     occupied = {device for plan in plans if plan.groups == 1 for device in holding_devices(plan)}
     return [replace(space, free=0) if space.device.id in occupied else space for space in spaces]
-
-
-def plan_another(lead: Replica, spaces: Sequence[Space], policy: Policy, known: Known = NOTHING) -> Plan | None:
-    """Return a plan for one more replica like ``lead`` in ``spaces``, or None where it would not serve its model."""
-    plan = place_another(lead.model, lead.options, lead.plan, spaces, policy, wish=lead.wish, known=known)
-    return plan if plan is not None and is_as_good(plan, lead.plan) else None
 
 
 def is_as_good(plan: Plan, other: Plan) -> bool:
