@@ -115,6 +115,10 @@ class Context:
         """Wait until the outputs of the last decode are there."""
         self._timed(llama.llama_synchronize)
 
+    def use_threads(self, count: int) -> None:
+        """Compute with so many threads from the next decode on."""
+        llama.llama_set_n_threads(self.pointer, count, count)
+
     def _timed(self, call: Callable[..., Any], *arguments: Any) -> Any:
         started, computed = time.monotonic(), time.thread_time()
         result = call(self.pointer, *arguments)

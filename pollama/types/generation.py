@@ -232,6 +232,8 @@ class RunnerStatus:
     cells_used: int = 0
     cached_tokens: int = 0
     steps: int = 0
+    threads: int = 0
+    """With which the processor computes at the moment."""
     busy_seconds: float = 0.0
     computing_seconds: float = 0.0
     decoded_tokens: int = 0

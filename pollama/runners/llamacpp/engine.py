@@ -19,12 +19,13 @@ from pollama.native.context import Context
 from pollama.native.errors import NativeError
 from pollama.runners.llamacpp.aside import SideWork
 from pollama.runners.llamacpp.embed import Embedder
-from pollama.runners.llamacpp.load import Loaded, layout_of, load, make_embedder
+from pollama.runners.llamacpp.load import Loaded, layout_of, load, make_embedder, threads_of
 from pollama.runners.llamacpp.loop import Exported, Loop
 from pollama.runners.llamacpp.prepare import Preparer
 from pollama.runners.llamacpp.sequences import Event, FailureEvent, PromptUse, TokenEvent
 from pollama.runners.llamacpp.sequences import Sequence as EngineSequence
 from pollama.runners.llamacpp.streams import Sink, Stream
+from pollama.runners.llamacpp.threads import ThreadGovernor
 from pollama.types.generation import EmbedJob, FinishReason, GenerateJob, RunnerInfo, RunnerStatus, SequenceState
 from pollama.types.plans import LoadSpec
 
@@ -73,6 +74,7 @@ class Engine:
         self._allocating = concurrent.futures.ThreadPoolExecutor(1, "allocate")
         self._commands: queue.SimpleQueue[Command | None] = queue.SimpleQueue()
         self._aside = SideWork()
+        self._threads = ThreadGovernor(threads_of(spec), self._contexts)
         self._numbers = itertools.count(1)
         self._streams: dict[int, Stream] = {}
         self._delivering = threading.RLock()  # what is delivered needs the vocabulary, which ends with the model
@@ -232,6 +234,7 @@ class Engine:
             state=state,
             progress=1.0,
             error=self._error,
+            threads=self._threads.current,
             busy_seconds=sum(context.busy_seconds for context in contexts),
             computing_seconds=sum(context.computing_seconds for context in contexts),
         )
@@ -282,9 +285,10 @@ class Engine:
         """Do a step, and what there is to do beside it."""
         if self._loop is None or not self._stepping:
             self._aside.next()
-            return
-        self._deliver_soon(self._loop.step())
-        self._aside.after_step()
+        else:
+            self._deliver_soon(self._loop.step())
+            self._aside.after_step()
+        self._threads.after_step()
 
     @property
     def _stepping(self) -> bool:
