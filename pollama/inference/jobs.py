@@ -14,12 +14,15 @@ from pollama.types.requests import GenerationRequest
 _PREDICT_FACTOR: Final = 10
 """An answer may be at most this many contexts long; it keeps a model that never stops from running for ever."""
 
+_LEAST_CONTEXT: Final = 4
+"""What a runner has at least, however short a request wants its context to be."""
+
 _UNSHIFTABLE_FAMILIES: Final = frozenset({"deepseek2"})
 
 
 def bounded_predict(num_predict: int, context_length: int) -> int:
     """Return how many tokens may be produced; a negative or excessive wish becomes ten contexts."""
-    most = _PREDICT_FACTOR * context_length
+    most = _PREDICT_FACTOR * max(_LEAST_CONTEXT, context_length)
     return most if num_predict < 0 or num_predict > most else num_predict
 
 

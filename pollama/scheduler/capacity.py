@@ -20,6 +20,8 @@ _BATCHES: Final = ((2048, 32_768, 0.60, 2 * GIB), (1024, 4096, 0.75, 768 * MIB))
 """Batch, the context it is worth it above, the share of memory the model may take, and the memory it needs itself."""
 _USABLE_SHARE: Final = 0.8
 DEFAULT_BATCH: Final = 512
+_LEAST_BATCH: Final = 2
+"""The engine tries on two tokens what its memory can do."""
 _SMALL_BATCH: Final = 256
 _LARGEST_EMBEDDING_BATCH: Final = 2048
 
@@ -76,7 +78,7 @@ def batch_size(
         chosen = _LARGEST_EMBEDDING_BATCH if is_automatic(options, "num_batch") else options.num_batch
         return max(1, min(chosen, context))
     if not is_automatic(options, "num_batch"):
-        return max(1, options.num_batch)
+        return max(_LEAST_BATCH, min(options.num_batch, max(context, DEFAULT_BATCH)))
     if scores_kept:
         cramped = available is not None and available <= 8 * GIB
         return _SMALL_BATCH if context > 4096 and cramped else DEFAULT_BATCH

@@ -73,7 +73,7 @@ def alternatives(
         reason = f"there is no device {unknown[0]!r}, which {model.stored.short_name} is asked to use"
         return Refusal(reason, is_mistake=unknown[0] in (wish.devices or ()))
     task = _task(model, options, policy, terms, known)
-    layouts = [] if _goes_by_memory(task) else weigh(task, spaces, reduced=reduced)
+    layouts = [] if _goes_by_memory(task, spaces) else weigh(task, spaces, reduced=reduced)
     if layouts:
         return layouts
     if terms.strategy in {"auto", "data"} and terms.devices is None:
@@ -107,9 +107,10 @@ def _task(model: Model, options: Options, policy: Policy, terms: Asked, known: K
     return Task(model, ruled_options(model, options, policy), ruled_policy(model, policy), terms, known)
 
 
-def _goes_by_memory(task: Task) -> bool:
-    """Tell whether nobody wants speed to count, or options of Ollama say where the layers go."""
+def _goes_by_memory(task: Task, spaces: Sequence[Space]) -> bool:
+    """Tell whether nobody wants speed to count, or options of Ollama say to which GPUs the layers go."""
     chosen = task.options.num_gpu > 0 or task.options.main_gpu is not None
+    chosen = chosen and any(space.device.is_gpu for space in spaces)
     return chosen or task.policy.spread or not task.policy.multi_gpu.enabled
 
 
@@ -123,7 +124,7 @@ def _by_memory(task: Task, spaces: Sequence[Space], *, reduced: bool) -> Plan | 
 
 
 def _teams(task: Task, spaces: Sequence[Space]) -> Iterator[Team]:
-    """Yield the sets of devices to try, best first."""
+    """Yield the sets of devices to try, best first. Where there is no GPU, ``num_gpu`` asks for nothing."""
     options = task.options
     hosts = sorted((space for space in spaces if not space.device.is_gpu), key=lambda space: -space.free)
     host = hosts[0] if hosts else None
@@ -138,7 +139,7 @@ def _teams(task: Task, spaces: Sequence[Space]) -> Iterator[Team]:
     yield from (Team(tuple(gpus), host, blocks) for gpus in (*alone, *together))
     if options.num_gpu < 0:
         yield from (Team(tuple(gpus), host, None) for gpus in together)
-    if options.num_gpu <= 0:
+    if options.num_gpu <= 0 or not groups:
         yield from (Team((), space, 0) for space in sorted(hosts, key=lambda space: space.residents))
 
 

@@ -19,15 +19,19 @@ from pollama.api.godecode import (
     EmptyBodyError,
     Float,
     Int,
+    Kind,
     List,
     Map,
+    Raw,
     String,
     Struct,
     Untyped,
     decode_body,
+    decode_value,
     unmarshal,
 )
 from pollama.api.godecode.base64 import decode_base64
+from pollama.types.json import Json
 
 INNER = Struct("Inner", {"flag": Bool(), "names": List(String())})
 OUTER = Struct(
@@ -219,3 +223,12 @@ def test_base64_with_line_ends_is_read(data: bytes) -> None:
 
 def _base64(data: bytes) -> str:
     return base64.b64encode(data).decode()
+
+
+@pytest.mark.parametrize("kind", [Untyped(), Raw(), List(Untyped())])
+def test_what_is_nested_too_deeply_to_look_through_is_refused(kind: Kind) -> None:
+    nested: Json = []
+    for _ in range(900):
+        nested = [nested]
+    with pytest.raises(DecodeError, match="exceeded max depth"):
+        decode_value(kind, nested)

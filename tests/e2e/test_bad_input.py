@@ -151,6 +151,24 @@ def _write_sparse_gguf(path: Path, tensor_bytes: int) -> None:
         file.truncate(path.stat().st_size + tensor_bytes + 4096)
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"num_gpu": 99},
+        {"num_batch": 1},
+        {"num_batch": 10**9},
+        {"num_thread": -1},
+        {"num_thread": 100_000},
+        {"num_ctx": -1, "num_keep": 10**9, "top_k": 10**12, "repeat_last_n": -2, "seed": 2**40},
+    ],
+)
+def test_options_beyond_reason_are_brought_within_it(fragile: Server, options: dict[str, int]) -> None:
+    create_from_file(fragile, "able", PROBE)
+    body = {"model": "able", "prompt": "please count", "raw": True, "stream": False}
+    answer = fragile.json("POST", "/api/generate", {**body, "options": {"temperature": 0, "num_predict": 3, **options}})
+    assert answer["response"] == " one two three"
+
+
 def test_port_in_use_is_a_clear_error(fragile: Server, tmp_path: Path) -> None:
     address = fragile.url.removeprefix("http://")
     second = subprocess.run(

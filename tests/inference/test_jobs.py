@@ -24,6 +24,12 @@ def test_predict_is_bounded_by_ten_contexts(wished: int, bounded: int) -> None:
     assert bounded_predict(wished, 2048) == bounded
 
 
+@pytest.mark.parametrize("context_length", [-5, 0, 1])
+def test_a_context_without_length_leaves_predict_alone(context_length: int) -> None:
+    assert bounded_predict(3, context_length) == 3
+    assert bounded_predict(-1, context_length) == 40
+
+
 def test_shift_is_on_unless_the_request_or_the_family_says_no() -> None:
     assert context_shift(GenerationRequest(model="m"), "llama")
     assert not context_shift(GenerationRequest(model="m"), "deepseek2")

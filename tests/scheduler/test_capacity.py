@@ -85,11 +85,11 @@ class TestBatch:
         batch = batch_size(model, make_options(**options), context, predicted=0, available=None, scores_kept=False)
         assert batch == expected
 
-    def test_chosen_size_is_obeyed(self) -> None:
-        batch = batch_size(
-            MODEL, make_options(num_batch=64), 131072, predicted=0, available=80 * GIB, scores_kept=False
-        )
-        assert batch == 64
+    @pytest.mark.parametrize(("chosen", "expected"), [(64, 64), (9000, 9000), (-1, 2), (1, 2), (10**9, 131072)])
+    def test_chosen_size_is_obeyed_within_reason(self, chosen: int, expected: int) -> None:
+        options = make_options(num_batch=chosen)
+        batch = batch_size(MODEL, options, 131072, predicted=0, available=80 * GIB, scores_kept=False)
+        assert batch == expected
 
 
 class TestSequences:

@@ -16,6 +16,7 @@ from pollama.scheduler.placement import Refusal, place
 from pollama.scheduler.policy import GIB, Policy
 from pollama.types.devices import Device
 from pollama.types.model import Model
+from pollama.types.multigpu import MultiGpu
 from pollama.types.plans import Plan, Stage
 from tests.scheduler.support import cpu, gpu, make_model, make_options, make_spec
 
@@ -104,6 +105,13 @@ class TestOptions:
         plan = planned(sized(4), [gpu(0, 80), cpu()], num_gpu=num_gpu)
         assert plan.gpu_layers == expected
         assert layers(plan).get("cpu", 0) == 21 - expected
+
+    @pytest.mark.parametrize("options", [{"num_gpu": 99}, {"num_gpu": 1}, {"main_gpu": 0}])
+    @pytest.mark.parametrize("policy", [ONE, replace(ONE, multi_gpu=MultiGpu(enabled=True))])
+    def test_gpus_that_nobody_has_are_not_missed(self, options: dict[str, int], policy: Policy) -> None:
+        plan = place(sized(4), make_options(**options), spaces([cpu(64)]), policy)
+        assert isinstance(plan, Plan)
+        assert layers(plan) == {"cpu": 21}
 
     def test_num_gpu_that_does_not_fit_is_refused(self) -> None:
         assert isinstance(place(sized(12), make_options(num_gpu=99), spaces([gpu(0, 8), cpu(64)]), ONE), Refusal)

@@ -24,9 +24,12 @@ _INT_BITS: Final = 64
 
 
 def decode_value(kind: Kind, value: Json) -> Any:
-    """Decode a parsed JSON value. Raises DecodeError."""
+    """Decode a parsed JSON value. Raises DecodeError, also where it is nested too deeply to be looked through."""
     at = Place()
-    decoded = _decode_nullable(kind, value, at)
+    try:
+        decoded = _decode_nullable(kind, value, at)
+    except RecursionError:
+        raise DecodeError("exceeded max depth") from None
     if at.error is not None:
         raise at.error
     return decoded

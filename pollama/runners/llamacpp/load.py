@@ -29,6 +29,7 @@ _PREFIX_SLOTS: Final = 16
 _LEAST_IMAGE_TOKENS: Final = {"qwen2vl": 1024, "qwen3vl": 1024, "qwen3vlmoe": 1024}
 """Architectures that read small images too coarsely unless they are enlarged to this many tokens."""
 _MOST_SEQUENCES: Final = 256
+_MOST_THREADS: Final = 512
 _UNQUANTISED: Final = frozenset({"f32", "f16", "bf16"})
 _EMBED_BATCH: Final = 2048
 """Tokens that a generating model can embed at once (as many as the context has, if fewer)."""
@@ -136,8 +137,9 @@ def window_of(spec: LoadSpec) -> int:
 
 
 def threads_of(spec: LoadSpec) -> int:
-    """Return the number of engine threads."""
-    return spec.options.num_thread or spec.plan.threads or len(spec.cores) or len(os.sched_getaffinity(0))
+    """Return the number of engine threads; below 1 it is up to the plan."""
+    wished = spec.options.num_thread if spec.options.num_thread > 0 else spec.plan.threads
+    return min(_MOST_THREADS, wished or len(spec.cores) or len(os.sched_getaffinity(0)))
 
 
 def layout_of(spec: LoadSpec) -> str:
