@@ -53,8 +53,8 @@ async def stream(
     The status has been sent when a failure comes up under way, so it ends the stream with what ``failure`` makes of it.
     """
     response = web.StreamResponse(headers=headers)
-    await response.prepare(request)
     try:
+        await response.prepare(request)
         await _send(response, first, rest, encode, failure)
         await response.write_eof()
     except ClientConnectionResetError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 
 import pytest
 
@@ -218,3 +219,16 @@ async def test_what_is_not_http_is_refused_without_a_word(api: Api, caplog: pyte
     writer.close()
     await writer.wait_closed()
     assert caplog.records == []
+
+
+async def test_a_client_that_leaves_at_once_is_nothing_to_report(api: Api, caplog: pytest.LogCaptureFixture) -> None:
+    api.inference.events = [Piece(content="a")]
+    host, port = api.base.removeprefix("http://").split(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    body = b'{"model":"m"}'
+    writer.write(b"POST /api/chat HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
+    writer.write_eof()
+    await reader.read()
+    writer.close()
+    await writer.wait_closed()
+    assert [record.message for record in caplog.records if record.levelno > logging.INFO] == []

@@ -142,9 +142,9 @@ def _token_counts(engine: Engine, texts: list[str]) -> list[int]:
 
 async def _stream(request: web.Request, backlog: Backlog) -> web.StreamResponse:
     response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
-    await response.prepare(request)
     more = True
     with contextlib.suppress(ConnectionError):  # the client left between two writes
+        await response.prepare(request)
         while more:
             items = await backlog.get()
             more = isinstance(items[-1], Delta)
