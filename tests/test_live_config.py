@@ -55,6 +55,13 @@ async def test_a_change_counts_at_once_and_after_a_restart(server: Server) -> No
     )
 
 
+async def test_corrections_of_predictions_are_switched_in_a_running_server(server: Server) -> None:
+    assert Config.load(server.environ).several_devices().corrections
+    await server.live.update({"multi_gpu": {"monitoring": {"auto_optimization": False}}})
+    assert [config.several_devices().corrections for config in server.obeyed] == [False]
+    assert "multi_gpu.monitoring.auto_optimization" not in server.live.describe()["no_effect"]
+
+
 async def test_null_is_the_default(server: Server) -> None:
     await server.live.update({"multi_gpu": {"strategy": None, "data_parallel": {"replicas": None}}})
     assert server.obeyed[0].several_devices().strategy == "auto"

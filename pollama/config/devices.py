@@ -237,9 +237,8 @@ class DeviceSettings:
         True,
         "",
         BOOL,
-        "Correct predictions by what was measured",
+        "Correct predictions by the time that replicas really took",
         key="multi_gpu.monitoring.auto_optimization",
-        no_effect="predictions go by the measured speed of devices and links, not by what runs",
     )
     cpu_partitions: tuple[CpuPartition, ...] = setting(
         (),
@@ -282,6 +281,7 @@ class DeviceSettings:
             migration=Migration(
                 enabled=self.auto_migration, threshold=self.migration_threshold, cooldown=self.migration_cooldown
             ),
+            corrections=self.auto_optimization,
             rules=self.rules,
         )
 

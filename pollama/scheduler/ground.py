@@ -94,7 +94,12 @@ class Case:
         """Return what the cost model sees of a plan."""
         holders = [self.devices[share.device] for share in plan.shares if share.layers]
         engine = self._slowed(engine_of(plan, self.devices, self.known.links, self.layers), holders)
-        return _times(engine, self.known.corrections.factor(model_key(self.model), plan))
+        return _times(engine, self._correction(plan))
+
+    def _correction(self, plan: Plan) -> float:
+        """Return what the predicted speed of a plan has to be multiplied with by what ran."""
+        corrects = self.policy.multi_gpu.corrections
+        return self.known.corrections.factor(model_key(self.model), plan) if corrects else 1.0
 
     def split_engine(self, stages: Sequence[Space], borders: Sequence[int], groups: int) -> Engine:
         """Return what the cost model sees of a layer split."""

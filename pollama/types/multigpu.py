@@ -48,7 +48,8 @@ class MultiGpu:
 
     ``replicas`` is how many a model may have, ``tensor_size`` and ``pipeline_size`` how many devices one replica is
     split over (0 = as the planner finds best). ``coordination_overhead`` is the share by which a plan that mixes
-    vendors is taken to be slower. ``rules`` go by the short name of a model.
+    vendors is taken to be slower. ``corrections`` tells whether predictions are corrected by what ran. ``rules`` go by
+    the short name of a model.
     """
 
     enabled: bool = False
@@ -61,6 +62,7 @@ class MultiGpu:
     cross_vendor: bool = True
     coordination_overhead: float = 0.0
     migration: Migration = field(default_factory=Migration)
+    corrections: bool = True
     rules: Mapping[str, ModelRule] = field(default_factory=dict)
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from pollama.scheduler import events
 from pollama.scheduler.corrections import Corrections
+from pollama.scheduler.policy import Policy
 from pollama.scheduler.preview import preview
 from pollama.scheduler.state import model_key
 from pollama.types.generation import RunnerStatus
@@ -49,9 +50,9 @@ class TestCorrections:
 
 
 class TestScheduler:
-    def previewed(self, world: World) -> dict[str, float]:
+    def previewed(self, world: World, policy: Policy = SETTINGS) -> dict[str, float]:
         memory = world.core.memory_after(events.DevicesChanged(CORES))
-        found = preview(A, make_options(), memory, [], SETTINGS)
+        found = preview(A, make_options(), memory, [], policy)
         return {layout.strategy: layout.tokens_per_second for layout in found.alternatives}
 
     def test_all_layouts_of_a_model_follow_the_one_that_ran(self) -> None:
@@ -62,6 +63,15 @@ class TestScheduler:
         after = self.previewed(world)
         assert list(after) == list(before)
         assert all(after[strategy] < before[strategy] / 2 for strategy in before)
+
+    def test_corrections_can_be_turned_off_and_on(self) -> None:
+        world = World(SETTINGS, CORES)
+        _, replica = world.serve(wish(A))
+        before = self.previewed(world)
+        world.send(events.Timed({replica: RunnerStatus(state="ready", steps=10, decoded_tokens=80, busy_seconds=100)}))
+        off = replace(SETTINGS, multi_gpu=MultiGpu(enabled=True, corrections=False))
+        assert self.previewed(world, off) == before
+        assert self.previewed(world) != before
 
     def test_too_little_to_tell_changes_nothing(self) -> None:
         world = World(SETTINGS, CORES)
