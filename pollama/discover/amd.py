@@ -5,36 +5,59 @@ from __future__ import annotations
 import functools
 import importlib
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from itertools import combinations
 from types import ModuleType
 from typing import Any, Final
 
-from pollama.discover.gpus import Gpu, Sensors
+from pollama.discover.gpus import Gpu, Peer, Sensors
+from pollama.types.devices import LinkKind
 
 log = logging.getLogger(__name__)
 
 Answers = Mapping[str, Any]
-"""What amdsmi says of one GPU: by function, without ``amdsmi_get_``; those that raised are left out."""
+"""What amdsmi says of one GPU, or of two: by function, without ``amdsmi_get_``; those that raised are left out."""
 
 _MIB: Final = 1 << 20
 _MICRO: Final = 1e6
+_MEGA: Final = 1e6
+
+_PCIE, _XGMI = 1, 2
+"""Types of links; every version of the library has these numbers, and names of its own for them."""
 
 
 def amd_gpus() -> list[Gpu]:
     """Return all GPUs as they are now; none without the library or a driver."""
+    with _opened() as library:
+        handles = [] if library is None else library.amdsmi_get_processor_handles()
+        found = [parse(_answers(library, handle)) for handle in handles]
+    return [gpu for gpu in found if gpu is not None]
+
+
+def amd_peers() -> list[Peer]:
+    """Return how pairs of GPUs are joined, where the library tells."""
+    with _opened() as library:
+        handles = [] if library is None else library.amdsmi_get_processor_handles()
+        found = [parse_peer(_answers_of_pair(library, *pair)) for pair in combinations(handles, 2)]
+    return [peer for peer in found if peer is not None]
+
+
+@contextmanager
+def _opened() -> Iterator[Any]:
+    """Lend the library; None where it or a driver is missing."""
     library = _library()
-    if library is None:
-        return []
     try:
-        library.amdsmi_init(library.AmdSmiInitFlags.INIT_AMD_GPUS)
+        if library is not None:
+            library.amdsmi_init(library.AmdSmiInitFlags.INIT_AMD_GPUS)
     except Exception as error:
         log.debug("no AMD driver: %s", error)
-        return []
+        library = None
     try:
-        found = [parse(_answers(library, handle)) for handle in library.amdsmi_get_processor_handles()]
-        return [gpu for gpu in found if gpu is not None]
+        yield library
     finally:
-        library.amdsmi_shut_down()
+        if library is not None:
+            library.amdsmi_shut_down()
 
 
 @functools.cache
@@ -69,6 +92,24 @@ def _answers(library: Any, handle: Any) -> dict[str, Any]:
         "memory_clock_info": lambda: library.amdsmi_get_clock_info(handle, library.AmdSmiClkType.MEM),
         "pcie_info": lambda: library.amdsmi_get_pcie_info(handle),
     }
+    return _answered(questions)
+
+
+def _answers_of_pair(library: Any, first: Any, second: Any) -> dict[str, Any]:
+    """Ask everything about the way between two GPUs."""
+    return _answered(
+        {
+            "first": lambda: library.amdsmi_get_gpu_device_bdf(first),
+            "second": lambda: library.amdsmi_get_gpu_device_bdf(second),
+            "link_type": lambda: library.amdsmi_topo_get_link_type(first, second),
+            "bandwidth": lambda: library.amdsmi_get_minmax_bandwidth_between_processors(first, second),
+            "accessible": lambda: library.amdsmi_is_P2P_accessible(first, second),
+        }
+    )
+
+
+def _answered(questions: Mapping[str, Callable[[], Any]]) -> dict[str, Any]:
+    """Return the answers by the names of their questions; None is none."""
     answers = {name: _answer(ask) for name, ask in questions.items()}
     return {name: answer for name, answer in answers.items() if answer is not None}
 
@@ -100,6 +141,23 @@ def parse(answers: Answers) -> Gpu | None:
         pcie_width=_whole(slot.get("max_pcie_width")),
         power_watts=cap / _MICRO if cap else None,
         sensors=_sensors(answers),
+    )
+
+
+def parse_peer(answers: Answers) -> Peer | None:
+    """Return the way between two GPUs that amdsmi described; None for one through the memory of the machine."""
+    kinds: dict[Any, LinkKind] = {_XGMI: "xgmi"}
+    if answers.get("accessible"):
+        kinds[_PCIE] = "pcie"
+    kind = kinds.get(answers.get("link_type", {}).get("type"))
+    if kind is None or not {"first", "second"} <= answers.keys():
+        return None
+    most = _number(answers.get("bandwidth", {}).get("max_bandwidth")) or 0.0
+    return Peer(
+        first=answers["first"].lower(),
+        second=answers["second"].lower(),
+        kind=kind,
+        bandwidth=most * _MEGA if kind == "xgmi" else 0.0,
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from itertools import combinations, product
 
+from pollama.discover.amd import amd_peers
 from pollama.discover.gpus import Peer, pcie_bandwidth
 from pollama.discover.numa import cpu_links, numa_nodes, sockets
 from pollama.discover.nvidia import nvidia_peers
@@ -15,10 +16,15 @@ Links = Callable[[Sequence[Device]], Sequence[Link]]
 """Finds what joins devices. May read files."""
 
 
+def gpu_peers() -> list[Peer]:
+    """Return the ways between GPUs of one vendor, as its library tells."""
+    return [*nvidia_peers(), *amd_peers()]
+
+
 class Topology:
     """Finds the links between devices, with their speeds where ``book`` knows them."""
 
-    def __init__(self, book: SpeedBook | None = None, peers: Callable[[], Sequence[Peer]] = nvidia_peers) -> None:
+    def __init__(self, book: SpeedBook | None = None, peers: Callable[[], Sequence[Peer]] = gpu_peers) -> None:
         self._book = book
         self._peers = peers
 
@@ -45,10 +51,12 @@ def _between(gpus: Sequence[Device], peers: Sequence[Peer]) -> Iterator[Link]:
     told = {frozenset((peer.first, peer.second)): peer for peer in peers}
     for first, second in combinations(gpus, 2):
         peer = told.get(frozenset((first.pci_address, second.pci_address)))
-        if peer is not None:
-            yield Link(first=first.id, second=second.id, kind=peer.kind, bandwidth=peer.bandwidth)
+        slots = min(_slot(first), _slot(second))
+        if peer is None:
+            yield Link(first=first.id, second=second.id, kind="host", bandwidth=slots)
         else:
-            yield Link(first=first.id, second=second.id, kind="host", bandwidth=min(_slot(first), _slot(second)))
+            promised = peer.bandwidth or (slots if peer.kind == "pcie" else 0.0)
+            yield Link(first=first.id, second=second.id, kind=peer.kind, bandwidth=promised)
 
 
 def _to_host(gpu: Device, cpu: Device) -> Link:

@@ -126,5 +126,5 @@ NO_LINKS: Final = Links()
 
 
 def _border(link: Link, usual: Border) -> Border:
-    usual = {"nvlink": _NVLINK, "network": _NETWORK}.get(link.kind, usual)
+    usual = {"nvlink": _NVLINK, "xgmi": _NVLINK, "network": _NETWORK}.get(link.kind, usual)
     return Border(link.latency or usual.latency, link.bandwidth or usual.bandwidth)

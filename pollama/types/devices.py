@@ -7,7 +7,7 @@ from typing import Literal
 
 DeviceKind = Literal["cuda", "rocm", "metal", "vulkan", "sycl", "cpu"]
 Vendor = Literal["nvidia", "amd", "intel", "apple"]
-LinkKind = Literal["nvlink", "pcie", "numa", "package", "host", "network"]
+LinkKind = Literal["nvlink", "xgmi", "pcie", "numa", "package", "host", "network"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,8 +62,8 @@ class Link:
     """What joins two devices, by their ids.
 
     ``package``: cores of one socket; ``numa``: sockets or memory nodes, with the kernel's ``distance`` between them
-    (10 = the same node, 0 = not known); ``nvlink`` and ``pcie``: a direct way to a GPU; ``host``: by way of the
-    machine's memory; ``network``: another machine.
+    (10 = the same node, 0 = not known); ``nvlink``, ``xgmi`` (AMD's) and ``pcie``: a direct way to a GPU; ``host``: by
+    way of the machine's memory; ``network``: another machine.
 
     ``bandwidth`` in bytes/s; ``latency`` in seconds is what it costs besides to hand work over and get the result
     back. 0 = unknown.

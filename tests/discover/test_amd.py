@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from pollama.discover.amd import amd_gpus, parse
-from pollama.discover.gpus import Sensors
+from pollama.discover.amd import amd_gpus, amd_peers, parse, parse_peer
+from pollama.discover.gpus import Peer, Sensors
 
 MIB = 1 << 20
 W7700: dict[str, Any] = {
@@ -66,3 +66,37 @@ def test_a_gpu_that_does_not_say_where_it_is_is_none() -> None:
 
 def test_the_library_of_this_machine_may_be_absent() -> None:
     assert all(gpu.vendor == "amd" for gpu in amd_gpus())
+
+
+MI250X: dict[str, Any] = {
+    "first": "0000:C1:00.0",
+    "second": "0000:C6:00.0",
+    "link_type": {"hops": 1, "type": 2},
+    "bandwidth": {"min_bandwidth": 50000, "max_bandwidth": 200000},
+    "accessible": True,
+}
+"""Two halves of one package, as rocm-smi --showtopo and --shownodesbw print them: XGMI, 50000-200000 MB/s."""
+
+
+def joined(**facts: Any) -> Peer:
+    return Peer(first="0000:c1:00.0", second="0000:c6:00.0", **facts)
+
+
+def test_gpus_that_are_joined_by_xgmi() -> None:
+    assert parse_peer(MI250X) == joined(kind="xgmi", bandwidth=200e9)
+    assert parse_peer({name: answer for name, answer in MI250X.items() if name != "bandwidth"}) == joined(kind="xgmi")
+
+
+@pytest.mark.parametrize(("accessible", "expected"), [(True, joined(kind="pcie")), (False, None)])
+def test_gpus_in_slots_reach_each_other_or_not(accessible: bool, expected: Peer | None) -> None:
+    slots = {"link_type": {"hops": 2, "type": 1}, "bandwidth": {"min_bandwidth": 0, "max_bandwidth": 0}}
+    assert parse_peer(MI250X | slots | {"accessible": accessible}) == expected
+
+
+@pytest.mark.parametrize("lacking", ["first", "second", "link_type"])
+def test_links_may_stay_untold(lacking: str) -> None:
+    assert parse_peer({name: answer for name, answer in MI250X.items() if name != lacking}) is None
+
+
+def test_without_the_library_nothing_is_joined() -> None:
+    assert all(peer.kind in ("xgmi", "pcie") for peer in amd_peers())

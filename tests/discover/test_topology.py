@@ -25,6 +25,12 @@ def test_gpus_are_joined_as_their_driver_tells() -> None:
     assert gpu_links([FAST, SLOW], [peer]) == [Link(first="g1", second="g2", kind="nvlink", bandwidth=100e9)]
 
 
+def test_a_direct_way_over_slots_is_as_wide_as_the_narrower_one() -> None:
+    peer = Peer(first=FAST.pci_address, second=SLOW.pci_address, kind="pcie")
+    assert gpu_links([FAST, SLOW], [peer]) == [Link(first="g1", second="g2", kind="pcie", bandwidth=0.985e9 * 4)]
+    assert gpu_links([FAST, SLOW], [replace(peer, kind="xgmi")])[0].bandwidth == 0
+
+
 def test_other_gpus_meet_in_the_memory_of_the_machine() -> None:
     assert gpu_links([FAST, SLOW], []) == [Link(first="g1", second="g2", kind="host", bandwidth=0.985e9 * 4)]
     assert gpu_links([FAST, replace(SLOW, pcie_width=None)], [])[0].bandwidth == 0
