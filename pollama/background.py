@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from functools import partial
 from typing import Final
 
 from pollama.config import Config
@@ -26,24 +27,34 @@ _TIMING: Final = 20.0
 
 
 class Background:
-    """The tasks beside the requests of one server."""
+    """The tasks beside the requests of one server. ``look_seconds`` lie between two looks at what devices there are."""
 
-    def __init__(self, config: Config, devices: DeviceReader, speeds: SpeedBook, scheduler: ModelScheduler) -> None:
+    def __init__(
+        self,
+        config: Config,
+        devices: DeviceReader,
+        speeds: SpeedBook,
+        scheduler: ModelScheduler,
+        *,
+        look_seconds: float = 5.0,
+    ) -> None:
         self._config = config
         self._devices = devices
         self._speeds = speeds
         self._scheduler = scheduler
+        self._look_seconds = look_seconds
+        self._unmeasured = asyncio.Event()
 
     @contextlib.asynccontextmanager
     async def running(self, links: Links) -> AsyncIterator[None]:
         """Run the tasks for as long as the block lasts."""
         tasks = [
-            asyncio.create_task(_surviving(name, work), name=name)
+            asyncio.create_task(repeated(name, work), name=name)
             for name, work in (
-                ("measuring devices", self._measure(links)),
-                ("watching devices", repeated("watching devices", self._watch)),
-                ("balancing devices", repeated("balancing devices", self._balance)),
-                ("timing replicas", repeated("timing replicas", self._time)),
+                ("measuring devices", partial(self._measure, links)),
+                ("watching devices", self._watch),
+                ("balancing devices", self._balance),
+                ("timing replicas", self._time),
             )
         ]
         try:
@@ -53,21 +64,36 @@ class Background:
                 task.cancel()
             await asyncio.wait(tasks)
 
+    def settings_changed(self) -> None:
+        """Look again at what is to be measured: several devices may be used from now on."""
+        self._unmeasured.set()
+
     async def _measure(self, links: Links) -> None:
-        """Measure the devices between requests, where several of them are used and the settings do not forbid it."""
-        if self._config.multi_gpu and self._config.performance_profiling:
-            benchmark = Benchmark(self._speeds, self._config.environ)
-            await measure_when_idle(benchmark, self._devices.read, links, self._is_idle)
+        """Measure the devices between requests, at first and when one has come.
+
+        That is done where several of them are used and the settings do not forbid it.
+        """
+        benchmark = Benchmark(self._speeds, self._config.environ)
+        while True:
+            self._unmeasured.clear()
+            if self._scheduler.settings.enabled and self._config.performance_profiling:
+                await measure_when_idle(benchmark, self._devices.read, links, self._is_idle)
+            await self._unmeasured.wait()
 
     def _is_idle(self) -> bool:
         return not self._scheduler.waiting and not any(resident.in_use for resident in self._scheduler.residents())
 
     async def _watch(self) -> None:
         """Tell the scheduler when a device comes or goes or its memory is taken, while models are loaded."""
-        watcher = DeviceWatcher(self._devices.glance, lambda: bool(self._scheduler.residents()))
+        watcher = DeviceWatcher(self._devices.glance, lambda: bool(self._scheduler.residents()), self._look_seconds)
+        known = {device.id for device in await self._devices.glance()}
         async with contextlib.aclosing(watcher.changes()) as changes:
             async for devices in changes:
                 self._scheduler.devices_changed(devices)
+                present = {device.id for device in devices}
+                if not present <= known:
+                    self._unmeasured.set()
+                known = present
 
     async def _balance(self) -> None:
         """Tell the scheduler how busy the devices are, while it is to move replicas by that."""
@@ -78,10 +104,11 @@ class Background:
                 self._scheduler.measured(busy_shares(await self._devices.telemetry()))
 
     async def _time(self) -> None:
-        """Tell the scheduler how fast replicas really are, while it predicts that."""
+        """Tell the scheduler how fast replicas really are, while it corrects predictions by that."""
         while True:
             await asyncio.sleep(_TIMING)
-            if self._scheduler.settings.enabled and self._scheduler.residents():
+            settings = self._scheduler.settings
+            if settings.enabled and settings.corrections and self._scheduler.residents():
                 self._scheduler.timed(await self._scheduler.statuses())
 
 
@@ -98,11 +125,3 @@ async def repeated(name: str, work: Callable[[], Coroutine[None, None, None]], p
         except Exception:
             log.exception("%s has failed; it goes on in %.0f seconds", name, pause)
         await asyncio.sleep(pause)
-
-
-async def _surviving(name: str, work: Coroutine[None, None, None]) -> None:
-    """Log what ends a task: the server can do without it."""
-    try:
-        await work
-    except Exception:
-        log.exception("%s has ended until the next start of the server", name)

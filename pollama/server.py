@@ -65,23 +65,35 @@ def _run(main: Any) -> None:
 
 
 async def _serve(config: Config) -> None:
-    listener = listen(config)
     stopping = _stop_signals()
-    with listener:
-        async with application(config, listener) as app:
+    async with serving(config):
+        await stopping.wait()
+        _log.info("stopping")
+
+
+@contextlib.asynccontextmanager
+async def serving(config: Config, devices: DeviceReader | None = None) -> AsyncIterator[str]:
+    """Serve for as long as the block lasts, and lend the address (``host:port``) that is listened on.
+
+    ``devices`` reads what models are placed on; without it, those of this machine as ``config`` divides it. Raises as
+    ``serve``.
+    """
+    with listen(config) as listener:
+        async with application(config, listener, devices) as app:
             runner = create_runner(app)
             await runner.setup()
             try:
                 await web.SockSite(runner, listener, backlog=_BACKLOG).start()
                 _log.info("Listening on %s (version %s)", _address(listener), __version__)
-                await stopping.wait()
-                _log.info("stopping")
+                yield _address(listener)
             finally:
                 await runner.cleanup()
 
 
 @contextlib.asynccontextmanager
-async def application(config: Config, listener: socket.socket) -> AsyncIterator[web.Application]:
+async def application(
+    config: Config, listener: socket.socket, devices: DeviceReader | None = None
+) -> AsyncIterator[web.Application]:
     """Build the application behind ``listener`` and everything below it; stop all of it at the end."""
     clock = SystemClock()
     library = ModelLibrary(
@@ -91,11 +103,17 @@ async def application(config: Config, listener: socket.socket) -> AsyncIterator[
     launcher = LocalLauncher(config.environ, load_timeout=config.load_timeout, threads=config.threads)
     speeds = SpeedBook(config.home / ".pollama" / "speed.json")
     links = Topology(speeds).links
-    devices = DeviceReader(config, speeds=speeds, clock=clock)
+    devices = devices or DeviceReader(config, speeds=speeds, clock=clock)
     scheduler = ModelScheduler(policy(config), launcher, devices.read, clock, links)
+    background = Background(config, devices, speeds, scheduler)
+
+    async def obey(changed: Config) -> None:
+        await scheduler.reconfigure(changed.several_devices())
+        background.settings_changed()
+
     await scheduler.start()
     try:
-        async with Background(config, devices, speeds, scheduler).running(links):
+        async with background.running(links):
             yield create_app(
                 Services(
                     inference=Inference(library, scheduler, clock, cloud_disabled=config.cloud_disabled),
@@ -107,7 +125,7 @@ async def application(config: Config, listener: socket.socket) -> AsyncIterator[
                     cloud_disabled=config.cloud_disabled,
                     cloud_source=config.cloud_disabled_source,
                     steering=scheduler,
-                    settings=LiveConfig(config, lambda changed: scheduler.reconfigure(changed.several_devices())),
+                    settings=LiveConfig(config, obey),
                     links=links,
                     telemetry=devices.telemetry,
                 )

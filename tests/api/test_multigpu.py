@@ -12,9 +12,12 @@ import pytest
 from pollama.api.multigpu import encode
 from pollama.api.services import Services
 from pollama.types.devices import Device, DeviceUse, Link, Telemetry
+from pollama.types.events import Done
 from pollama.types.generation import RunnerStatus
+from pollama.types.multigpu import Wish
 from pollama.types.plans import Alternative, Move, Plan, PlanPreview, Share
 from pollama.types.ports import Resident
+from pollama.types.requests import EmbedRequest
 from pollama.types.speed import Percentiles, Speed
 from tests.api.conftest import Api
 from tests.api.fakes import FakeSettings, FakeSteering, make_model
@@ -154,6 +157,17 @@ async def test_models_show_the_plan_of_each_replica(api: Api) -> None:
     assert (model["name"], replica["size"], replica["size_vram"]) == ("test:latest", 18, 0)
     assert replica["expires_at"] == "2023-11-14T22:13:20Z"
     assert replica["plan"] == PLAN_RECORD
+    assert "kv_cache" not in replica, "the replica does not answer"
+
+
+async def test_models_show_what_the_caches_hold(api: Api) -> None:
+    api.scheduler.resident = [resident(1)]
+    STEERING.known = {
+        1: RunnerStatus(state="ready", cells_used=7, cached_tokens=5, prompts=3, prefix_hits=2, prefix_tokens=40)
+    }
+    (replica,) = (await get(api, "models"))["models"][0]["replicas"]
+    assert replica["kv_cache"] == {"cells": 8192, "used": 7, "cached_tokens": 5}
+    assert replica["prefix_cache"] == {"prompts": 3, "hits": 2, "tokens": 40}
 
 
 async def test_ps_shows_a_model_once_with_all_its_bytes(api: Api) -> None:
@@ -277,3 +291,17 @@ class TestConfig:
     @pytest.mark.parametrize("body", ["", "[]", "{", "{}"])
     async def test_a_wrong_body_is_refused(self, api: Api, body: str) -> None:
         assert (await api.send("PUT", "/api/multigpu/config", body)).status == 400
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [("/api/generate", {"prompt": "x"}), ("/api/chat", {"messages": [{"role": "user", "content": "x"}]})],
+)
+async def test_a_request_says_what_it_wants_of_the_devices(api: Api, path: str, body: dict[str, Any]) -> None:
+    asked = {"strategy": "tensor_parallel", "gpu_selection": "auto", "performance_profile": "balanced"}
+    api.inference.events = [Done(reason="stop", prompt_tokens=1)]
+    answer = await api.post(path, {"model": "test", "stream": False, "multi_gpu": asked, **body})
+    assert answer.status == 200, answer.body
+    (request,) = api.inference.requests
+    assert not isinstance(request, EmbedRequest)
+    assert request.wish == Wish(strategy="tensor", devices=None, profile="balanced")

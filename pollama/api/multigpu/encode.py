@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from pollama.api import timestamps
 from pollama.types.devices import Device, DeviceUse, Link
+from pollama.types.generation import RunnerStatus
 from pollama.types.json import Json
 from pollama.types.plans import Alternative, Move, Plan, PlanPreview, Share
 from pollama.types.ports import Resident
@@ -70,19 +71,29 @@ def _replica(resident: Resident) -> dict[str, Json]:
     }
 
 
-def planned_model(replicas: Sequence[Resident]) -> dict[str, Json]:
-    """Return a model with everything that is known of each replica."""
+def planned_model(replicas: Sequence[Resident], statuses: Mapping[int, RunnerStatus]) -> dict[str, Json]:
+    """Return a model with everything that is known of each replica; ``statuses`` goes by their numbers."""
     stored = replicas[0].model.stored
-    return {"name": stored.short_name, "digest": stored.digest, "replicas": list(map(_planned_replica, replicas))}
+    records = [_planned_replica(replica, statuses.get(replica.replica)) for replica in replicas]
+    return {"name": stored.short_name, "digest": stored.digest, "replicas": records}
 
 
-def _planned_replica(resident: Resident) -> dict[str, Json]:
+def _planned_replica(resident: Resident, status: RunnerStatus | None) -> dict[str, Json]:
     return {
         **_replica(resident),
         "size": resident.total_bytes,
         "size_vram": resident.gpu_bytes,
         "expires_at": timestamps.local(resident.expires_at),
         "plan": plan(resident.plan),
+        **({} if status is None else caches(resident, status)),
+    }
+
+
+def caches(resident: Resident, status: RunnerStatus) -> dict[str, Json]:
+    """Return how a replica uses its KV cells, and how often a prompt began with what they hold."""
+    return {
+        "kv_cache": {"cells": resident.plan.cells, "used": status.cells_used, "cached_tokens": status.cached_tokens},
+        "prefix_cache": {"prompts": status.prompts, "hits": status.prefix_hits, "tokens": status.prefix_tokens},
     }
 
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 
 from aiohttp import web
 
+from pollama.api.multigpu import encode
 from pollama.api.multigpu.views import json_answer
 from pollama.api.residents import by_model
 from pollama.api.services import SERVICES
@@ -55,8 +56,7 @@ def _replica(replica: Resident, status: RunnerStatus) -> dict[str, Json]:
         "waiting": status.waiting,
         "busy_seconds": round(status.busy_seconds, 3),
         "tokens": {"prefill": status.prefill_tokens, "decoded": status.decoded_tokens},
-        "kv_cache": {"cells": replica.plan.cells, "used": status.cells_used, "cached_tokens": status.cached_tokens},
-        "prefix_cache": {"prompts": status.prompts, "hits": status.prefix_hits, "tokens": status.prefix_tokens},
+        **encode.caches(replica, status),
         "stages": [{"device": use.device, "busy_seconds": round(use.busy_seconds, 3)} for use in status.workers],
     }
 

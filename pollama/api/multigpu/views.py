@@ -46,9 +46,11 @@ def _chosen(settings: dict[str, Json]) -> dict[str, Json]:
 
 
 async def models(request: web.Request) -> web.Response:
-    """Answer GET /api/multigpu/models: the replicas of every loaded model, with their plans."""
-    loaded = by_model(request.app[SERVICES].scheduler.residents())
-    return json_answer({"models": list(map(encode.planned_model, loaded))})
+    """Answer GET /api/multigpu/models: the replicas of every loaded model, with their plans and caches."""
+    services = request.app[SERVICES]
+    statuses = await services.steering.statuses()
+    loaded = by_model(services.scheduler.residents())
+    return json_answer({"models": [encode.planned_model(replicas, statuses) for replicas in loaded]})
 
 
 async def plan(request: web.Request) -> web.Response:

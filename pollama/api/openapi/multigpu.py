@@ -102,12 +102,14 @@ class LoadedModel(TypedDict):
 
 
 class PlannedReplica(Replica):
-    """A replica with everything that is known of it."""
+    """A replica with everything that is known of it; one that loads or does not answer has no caches."""
 
     size: int
     size_vram: int
     expires_at: str
     plan: Plan
+    kv_cache: NotRequired[dict[str, int]]
+    prefix_cache: NotRequired[dict[str, int]]
 
 
 class PlannedModel(TypedDict):
