@@ -9,7 +9,7 @@ from pathlib import Path
 import ollama
 import pytest
 
-from tests.e2e.server import Server, running_server
+from tests.e2e.server import Endpoint, Server, running_server
 
 MODELS = Path(__file__).parent.parent / "data" / "models"
 CHATML = (
@@ -21,7 +21,7 @@ CHATML = (
 )
 
 
-def create_from_file(server: Server, name: str, path: Path) -> None:
+def create_from_file(server: Endpoint, name: str, path: Path) -> None:
     """Upload a GGUF and make a model of it."""
     data = path.read_bytes()
     digest = f"sha256:{hashlib.sha256(data).hexdigest()}"

@@ -18,14 +18,11 @@ from typing import Any
 START_SECONDS = 60
 
 
-class Server:
-    """A running server. ``url`` is its base address, ``models`` its store, ``log`` its output."""
+class Endpoint:
+    """Where a server answers. ``url`` is its base address."""
 
-    def __init__(self, process: subprocess.Popen[bytes], url: str, models: Path, log: Path) -> None:
-        self.process = process
+    def __init__(self, url: str) -> None:
         self.url = url
-        self.models = models
-        self.log = log
 
     def request(self, method: str, path: str, body: Any = None, raw: bytes | None = None) -> tuple[int, bytes]:
         """Send one request and return status and body, whatever the status is."""
@@ -42,6 +39,16 @@ class Server:
         status, data = self.request(method, path, body)
         assert status == 200, data
         return json.loads(data)
+
+
+class Server(Endpoint):
+    """A running server. ``models`` is its store, ``log`` its output."""
+
+    def __init__(self, process: subprocess.Popen[bytes], url: str, models: Path, log: Path) -> None:
+        super().__init__(url)
+        self.process = process
+        self.models = models
+        self.log = log
 
 
 @contextmanager

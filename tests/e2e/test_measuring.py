@@ -30,12 +30,13 @@ def home(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def topology_once_measured(server: Server) -> Any:
-    """Ask until everything is measured."""
+def topology_once_measured(server: Server, devices: int = 2) -> Any:
+    """Ask until so many devices have a speed, and all links."""
     deadline = time.monotonic() + SECONDS
     while time.monotonic() < deadline:
         topology = server.json("GET", "/api/multigpu/topology")
-        if all("bandwidth" in known for known in (*topology["devices"], *topology["links"])):
+        known = sum("bandwidth" in device for device in topology["devices"])
+        if known == devices and all("bandwidth" in link for link in topology["links"]):
             return topology
     raise AssertionError(server.log.read_text())
 
@@ -66,3 +67,11 @@ def test_a_server_that_stops_meanwhile_leaves_no_process(home: Path) -> None:
     with running_server(home) as server:
         child = measuring(server)
     assert not child.is_running()
+
+
+def test_a_measurement_that_is_killed_costs_its_result_only(home: Path) -> None:
+    with running_server(home) as server:
+        measuring(server).kill()
+        devices = topology_once_measured(server, devices=1)["devices"]
+        assert [device["id"] for device in devices if "bandwidth" in device] == [f"cpu:{CORES[1]}"]
+    assert "could not be measured" in server.log.read_text()

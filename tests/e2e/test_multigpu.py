@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from tests.e2e.conftest import MODELS, create_from_file
-from tests.e2e.server import Server, running_server
+from tests.e2e.server import Endpoint, Server, running_server
 
 CORES = sorted(os.sched_getaffinity(0))[:2]
 ENDLESS = {"model": "probe", "prompt": "please spin", "raw": True, "stream": True}
@@ -24,8 +24,8 @@ pytestmark = pytest.mark.skipif(len(CORES) < 2, reason="needs two cores")
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[Server]:
-    """A server with two CPU devices, one sequence per replica, and the probe model."""
+def home(tmp_path: Path) -> Path:
+    """A home with settings for two CPU devices."""
     settings = tmp_path / ".pollama" / "config.yaml"
     settings.parent.mkdir()
     settings.write_text(f"""
@@ -35,8 +35,16 @@ multi_gpu:
   enabled: true
   strategy: data
   monitoring: {{performance_profiling: false}}
+models:
+  tied: {{affinity: "cpu:{CORES[1]}"}}
 """)
-    with running_server(tmp_path, OLLAMA_NUM_PARALLEL="1") as running:
+    return tmp_path
+
+
+@pytest.fixture
+def server(home: Path) -> Iterator[Server]:
+    """A server with one sequence per replica, and the probe model."""
+    with running_server(home, OLLAMA_NUM_PARALLEL="1") as running:
         create_from_file(running, "probe", MODELS / "probe.gguf")
         yield running
 
@@ -55,7 +63,7 @@ def endless(client: ollama.Client) -> Iterator[ollama.GenerateResponse]:
     return stream  # type: ignore[no-any-return]
 
 
-async def counted(server: Server) -> str:
+async def counted(server: Endpoint) -> str:
     async with ollama.AsyncClient(server.url) as client:
         stream = await client.generate("probe", "please count", raw=True, options={"temperature": 0}, stream=True)
         return "".join([record.response or "" async for record in stream])
@@ -86,6 +94,33 @@ async def test_a_killed_replica_takes_its_requests_with_it_and_nobody_elses(serv
         assert len(runners(server)) == 2
         assert [next(spared).done for _ in range(10)] == [False] * 10
         spared.close()  # type: ignore[attr-defined]
+
+
+async def test_a_burst_adds_a_replica_that_leaves_when_it_is_over(home: Path) -> None:
+    with running_server(home, OLLAMA_NUM_PARALLEL="1", OLLAMA_KEEP_ALIVE="1s") as server:
+        create_from_file(server, "probe", MODELS / "probe.gguf")
+        with ollama.Client(server.url) as client:
+            stream = endless(client)
+            assert len(runners(server)) == 1
+            assert await asyncio.gather(*(counted(server) for _ in range(4))) == [COUNTED] * 4
+            first, second = runners(server)
+            while second.is_running():
+                assert next(stream).response, "the stream goes on while the other replica leaves"
+            assert runners(server) == [first]
+            assert await counted(server) == COUNTED, "another one comes when it is needed again"
+            assert len(runners(server)) == 2
+            stream.close()  # type: ignore[attr-defined]
+
+
+async def test_a_model_stays_on_the_devices_that_a_rule_or_a_request_ties_it_to(server: Server) -> None:
+    create_from_file(server, "tied", MODELS / "probe.gguf")
+    for model, wish, core in (("tied", {}, CORES[1]), ("probe", {"gpu_selection": [f"cpu:{CORES[0]}"]}, CORES[0])):
+        bodies = [{"model": model, "prompt": "please count", "raw": True, "stream": False, "multi_gpu": wish}] * 3
+        answers = (asyncio.to_thread(server.json, "POST", "/api/generate", body) for body in bodies)
+        assert all(answer["done"] for answer in await asyncio.gather(*answers))
+        loaded = server.json("GET", "/api/multigpu/models")["models"]
+        (replicas,) = (found["replicas"] for found in loaded if found["name"] == f"{model}:latest")
+        assert [replica["devices"] for replica in replicas] == [[f"cpu:{core}"]]
 
 
 def test_a_plan_is_shown_before_anything_is_loaded(server: Server) -> None:

@@ -11,13 +11,15 @@ import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import aiohttp
 import ollama
 import psutil
 import pytest
 
 from tests.e2e.conftest import MODELS, create_from_file
-from tests.e2e.server import Server, running_server
+from tests.e2e.server import Endpoint, Server, running_server
 from tests.e2e.test_multigpu import COUNTED, ENDLESS, ENDLESS_OPTIONS, counted
 from tools.random_model import Spec, write_random_model
 
@@ -58,7 +60,7 @@ def layout(server: Server) -> list[list[str]]:
     return [[share["device"] for share in replica["plan"]["shares"]] for replica in model["replicas"]]
 
 
-async def texts(server: Server, strategy: str) -> list[str]:
+async def texts(server: Endpoint, strategy: str) -> list[str]:
     """Return greedy answers to several clients at once, by a layout of that strategy."""
     bodies = (
         {
@@ -71,13 +73,19 @@ async def texts(server: Server, strategy: str) -> list[str]:
         }
         for number in range(SEQUENCES)
     )
-    requests = (asyncio.to_thread(server.json, "POST", "/api/generate", body) for body in bodies)
-    return [answer["response"] for answer in await asyncio.gather(*requests)]
+    async with aiohttp.ClientSession(server.url) as session:
+        return list(await asyncio.gather(*(_text(session, body) for body in bodies)))
 
 
-async def test_replicas_and_a_split_say_the_same(server: Server) -> None:
+async def _text(session: aiohttp.ClientSession, body: dict[str, Any]) -> str:
+    async with session.post("/api/generate", json=body) as answer:
+        return str((await answer.json())["response"])
+
+
+async def test_every_layout_says_the_same(server: Server) -> None:
     expected = await texts(server, "data")
     assert all(len(devices) == 1 for devices in await asyncio.to_thread(layout, server))
+    assert await texts(server, "tensor") == expected, "one engine on the cores of both devices"
     assert await texts(server, "pipeline") == expected
     assert len(set(expected)) > 1
     assert sorted((await asyncio.to_thread(layout, server))[-1]) == [f"cpu:{core}" for core in CORES]
@@ -128,6 +136,8 @@ async def refused(client: ollama.AsyncClient, started: asyncio.Event) -> str:
 @pytest.mark.timeout(60 + 20 * KILLS)
 @pytest.mark.parametrize("victim", [WORKER, RUNNER])
 async def test_requests_of_a_killed_split_fail_and_the_next_one_is_served(server: Server, victim: str) -> None:
+    assert await counted(server) == COUNTED
+    files = psutil.Process(server.process.pid).num_fds()
     async with ollama.AsyncClient(server.url) as client:
         for _ in range(KILLS):
             assert await counted(server) == COUNTED
@@ -142,3 +152,4 @@ async def test_requests_of_a_killed_split_fail_and_the_next_one_is_served(server
             await asyncio.to_thread(psutil.wait_procs, list(pair.values()))
         assert await counted(server) == COUNTED
         await only_pair(server)
+    assert psutil.Process(server.process.pid).num_fds() - files < KILLS, "what is dead leaves nothing open"

@@ -1,0 +1,49 @@
+"""A server inside the process of a test, on devices that the test describes; runners and workers are real processes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from pollama.config import Config
+from pollama.discover.devices import DeviceReader
+from pollama.server import serving
+from pollama.types.address import ServerAddress
+from tests.e2e.conftest import MODELS, create_from_file
+from tests.e2e.server import Endpoint
+from tests.runners.conftest import environment
+
+
+@asynccontextmanager
+async def serving_on(reader: Callable[[Config], DeviceReader], home: Path, **settings: Any) -> AsyncIterator[Endpoint]:
+    """Serve the probe model on the devices that ``reader`` reads; ``settings`` are fields of ``Config``."""
+    config = Config(
+        host=ServerAddress(port="0"),
+        home=home,
+        environ=environment(),
+        multi_gpu=True,
+        performance_profiling=False,
+        no_cloud=True,
+        **settings,
+    )
+    async with serving(config, reader(config)) as address:
+        server = Endpoint(f"http://{address}")
+        await asyncio.to_thread(create_from_file, server, "probe", MODELS / "probe.gguf")
+        yield server
+
+
+def children(module: str) -> list[psutil.Process]:
+    """Return the child processes of the server inside this process that run ``module``, the oldest first."""
+    found = []
+    for child in psutil.Process().children(recursive=True):
+        try:
+            if module in child.cmdline():
+                found.append((child.create_time(), child))
+        except psutil.NoSuchProcess:
+            continue
+    return [child for _, child in sorted(found, key=lambda pair: pair[0])]
