@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -71,6 +72,18 @@ def scratch(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     with running_server(tmp_path_factory.mktemp("scratch"), OLLAMA_CONTEXT_LENGTH="512") as running:
         create_from_file(running, "probe", MODELS / "probe.gguf")
         yield running
+
+
+def test_an_upload_follows_the_description(scratch: Server) -> None:
+    content = b"a blob"
+    digest = f"sha256:{hashlib.sha256(content).hexdigest()}"
+    upload = API["/api/blobs/{digest}"]["POST"].Case(
+        path_parameters={"digest": digest}, body=content, media_type="application/octet-stream"
+    )
+    checks = [status_code_conformance]
+    statuses = [upload.call_and_validate(base_url=scratch.url, checks=checks).status_code for _ in range(2)]
+    assert statuses == [201, 200]
+    assert {"200", "201"} < DESCRIPTION["paths"]["/api/blobs/{digest}"]["post"]["responses"].keys()
 
 
 def tamed(case: Case[Any]) -> Case[Any]:

@@ -49,6 +49,7 @@ def _operation(route: AbstractRoute, path: str, by_type: dict[Any, Document]) ->
         **_body(name, operation, by_type),
         "responses": {
             "200": _success(operation, by_type),
+            **({"201": {"description": "created"}} if operation.creates else {}),
             "default": _failure(operation, by_type, head=route.method == "HEAD"),
         },
     }

@@ -22,7 +22,7 @@ from pollama.types.json import Json
 
 Schema = dict[str, Json]
 
-_IGNORED: Final = {"description": "ignored, as in Ollama"}
+_IGNORED: Final[Schema] = {"description": "ignored, as in Ollama"}
 _OWN: Final[dict[str, Schema]] = {
     "api.ThinkValue": {"enum": [True, False, "low", "medium", "high", "max"]},
     "api.Duration": {
@@ -58,7 +58,7 @@ def schema_of(kind: Kind, required: tuple[str, ...] = (), above: tuple[Struct, .
         case Custom():
             return schema_of(kind.body, (), above) if kind.body is not None else _OWN[kind.go_type]
         case Ignored():
-            return _IGNORED
+            return {**({} if kind.kind is None else schema_of(kind.kind)), **_IGNORED}
         case _:
             return {}
 

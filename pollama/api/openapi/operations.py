@@ -22,6 +22,7 @@ class Operation:
     ``answer`` is the type of the JSON object of a success, None for none; ``streamed`` the content type of a stream of
     such answers, or of their parts. ``plain``: a success may also be text. ``required`` are fields of a body that a
     decoder's schema describes; ``body`` is the type of one that is read without. ``query`` names query parameters.
+    ``creates``: a success may be 201.
     """
 
     summary: str
@@ -29,6 +30,7 @@ class Operation:
     answer: Any = None
     streamed: str = ""
     plain: bool = False
+    creates: bool = False
     required: tuple[str, ...] = ()
     body: Any = None
     query: tuple[str, ...] = ()
@@ -70,7 +72,7 @@ OPERATIONS: Final[dict[str, Operation]] = {
     "POST /api/copy": Operation("Copy a model", required=("source", "destination")),
     "DELETE /api/delete": Operation("Delete a model", required=("model",)),
     "HEAD /api/blobs/{digest}": Operation("Ask for a blob"),
-    "POST /api/blobs/{digest}": Operation("Upload a blob"),
+    "POST /api/blobs/{digest}": Operation("Upload a blob", creates=True),
     "POST /api/me": Operation("Not offered: accounts"),
     "POST /api/signout": Operation("Not offered: accounts"),
     "DELETE /api/user/keys/{key}": Operation("Not offered: accounts"),
