@@ -15,11 +15,16 @@ from pathlib import Path
 from typing import Final
 
 from pollama.runners.endpoint import make_socket_path, remove_socket
+from pollama.runners.llamacpp.threads import kernel_counts
 from pollama.runners.supervised import ChildProcess
 
 log = logging.getLogger(__name__)
 
 COMMAND: Final = (sys.executable, "-m", "pollama.runners.llamacpp")
+
+_SPINS: Final = "30000"
+"""How often a thread of libgomp looks whether it can go on: for about a millisecond, longer than threads wait for each
+other where all of them run."""
 
 _PAUSE: Final = 2.0
 """Seconds after a load in which the answer that it was for has the processor to itself."""
@@ -32,6 +37,17 @@ def child_environment(environ: Mapping[str, str]) -> dict[str, str]:
     an abort starts no debugger.
     """
     return {"OMP_WAIT_POLICY": "passive", "OPENBLAS_NUM_THREADS": "1", **environ, "GGML_NO_BACKTRACE": "1"}
+
+
+def runner_environment(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return what runners inherit: threads of OpenMP wait awake for a while before they sleep.
+
+    Only where a runner can see that they take the processor from others (see ``ThreadGovernor``), and where ``environ``
+    does not say how they are to wait.
+    """
+    told = {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"} & environ.keys()
+    awake = {"GOMP_SPINCOUNT": _SPINS} if kernel_counts() and not told else {}
+    return child_environment(environ) | awake
 
 
 class WaitingRunner:
@@ -62,7 +78,7 @@ class RunnerSource:
     """
 
     def __init__(self, environ: Mapping[str, str], command: Sequence[str] = COMMAND, *, pause: float = _PAUSE) -> None:
-        self._environ = child_environment(environ)
+        self._environ = runner_environment(environ)
         self._command = command
         self._pause = pause
         self._keeps = False

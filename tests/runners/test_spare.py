@@ -13,8 +13,9 @@ import psutil
 import pytest
 
 from pollama.errors import LoadError
+from pollama.runners.llamacpp.threads import kernel_counts
 from pollama.runners.process import LocalLauncher
-from pollama.runners.spare import RunnerSource
+from pollama.runners.spare import RunnerSource, child_environment, runner_environment
 from tests.runners.conftest import SCRIPTED, environment, make_spec
 
 HEAD = """
@@ -64,6 +65,20 @@ async def source(sockets: Path) -> AsyncIterator[RunnerSource]:
     async with source.in_spare():
         yield source
     assert children() == []
+
+
+def test_threads_wait_awake_where_they_can_be_seen_to_be_in_the_way() -> None:
+    inherited = runner_environment({"HOME": "/home/user"})
+    assert inherited["HOME"] == "/home/user"
+    assert ("GOMP_SPINCOUNT" in inherited) == kernel_counts()
+    assert "GOMP_SPINCOUNT" not in child_environment({})
+
+
+@pytest.mark.parametrize("told", [{"OMP_WAIT_POLICY": "active"}, {"GOMP_SPINCOUNT": "7"}])
+def test_how_threads_wait_can_be_told(told: dict[str, str]) -> None:
+    inherited = runner_environment(told)
+    assert told.items() <= inherited.items()
+    assert inherited == child_environment(told)
 
 
 async def test_a_launch_takes_it_and_another_one_follows(source: RunnerSource) -> None:
