@@ -5,18 +5,16 @@ This is the only place that knows which class stands behind each port.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import logging
-import signal
 import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from aiohttp import web
 
-from pollama import __version__, logs
+from pollama import __version__
 from pollama.api.app import create_app, create_runner
 from pollama.api.services import Services
 from pollama.background import Background
@@ -33,6 +31,7 @@ from pollama.models.library import ModelLibrary
 from pollama.models.registry.client import RegistryAccess
 from pollama.prompts.inspector import PromptInspector
 from pollama.runners.process import LocalLauncher
+from pollama.runners.spare import RunnerSource
 from pollama.scheduler.policy import Policy
 from pollama.scheduler.scheduler import ModelScheduler
 from pollama.types.proxies import Proxies
@@ -48,38 +47,18 @@ BUNDLED: Final = {
 """Models inside the package, by the short name that a pull asks for. So small a model is at its best when greedy."""
 
 
-def serve(config: Config) -> None:
-    """Serve until SIGINT or SIGTERM. Raises ListenError, StoreError and ConfigError before the first request."""
-    logs.configure(config.log_level)
-    with contextlib.suppress(KeyboardInterrupt):
-        _run(_serve(config))
-
-
-def _run(main: Any) -> None:
-    try:
-        import uvloop  # noqa: PLC0415  (not on every platform)
-    except ImportError:
-        asyncio.run(main)
-    else:
-        uvloop.run(main)
-
-
-async def _serve(config: Config) -> None:
-    stopping = _stop_signals()
-    async with serving(config):
-        await stopping.wait()
-        _log.info("stopping")
-
-
 @contextlib.asynccontextmanager
-async def serving(config: Config, devices: DeviceReader | None = None) -> AsyncIterator[str]:
+async def serving(
+    config: Config, devices: DeviceReader | None = None, runners: RunnerSource | None = None
+) -> AsyncIterator[str]:
     """Serve for as long as the block lasts, and lend the address (``host:port``) that is listened on.
 
-    ``devices`` reads what models are placed on; without it, those of this machine as ``config`` divides it. Raises as
-    ``serve``.
+    ``devices`` reads what models are placed on; without it, those of this machine as ``config`` divides it. ``runners``
+    is where runner processes come from, if one is kept in spare. Raises ListenError, StoreError and ConfigError before
+    the first request.
     """
     with listen(config) as listener:
-        async with application(config, listener, devices) as app:
+        async with application(config, listener, devices, runners) as app:
             runner = create_runner(app)
             await runner.setup()
             try:
@@ -92,7 +71,10 @@ async def serving(config: Config, devices: DeviceReader | None = None) -> AsyncI
 
 @contextlib.asynccontextmanager
 async def application(
-    config: Config, listener: socket.socket, devices: DeviceReader | None = None
+    config: Config,
+    listener: socket.socket,
+    devices: DeviceReader | None = None,
+    runners: RunnerSource | None = None,
 ) -> AsyncIterator[web.Application]:
     """Build the application behind ``listener`` and everything below it; stop all of it at the end."""
     clock = SystemClock()
@@ -100,7 +82,7 @@ async def application(
         config.models, PromptInspector(go_template=config.go_template), BUNDLED, registry_access(config)
     )
     await library.open(prune=not config.no_prune)
-    launcher = LocalLauncher(config.environ, load_timeout=config.load_timeout, threads=config.threads)
+    launcher = LocalLauncher(config.environ, runners, load_timeout=config.load_timeout, threads=config.threads)
     speeds = SpeedBook(config.home / ".pollama" / "speed.json")
     links = Topology(speeds).links
     devices = devices or DeviceReader(config, speeds=speeds, clock=clock)
@@ -181,11 +163,3 @@ def listen(config: Config) -> socket.socket:
 def _address(listener: socket.socket) -> str:
     host, port, *_ = listener.getsockname()
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-
-def _stop_signals() -> asyncio.Event:
-    stopping = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stopping.set)
-    return stopping

@@ -39,7 +39,7 @@ ENVIRONMENT: Final = (
 @flags.switch("--multi-gpu", help="Run replicas of a model on several devices", default=None)
 def serve(arguments: tuple[str, ...], config: str, *, multi_gpu: bool | None) -> None:
     """Serve until SIGINT or SIGTERM."""
-    from pollama import server  # noqa: PLC0415  (help needs none of it)
+    from pollama import start  # noqa: PLC0415  (help needs none of it)
 
     overrides = {} if multi_gpu is None else {"multi_gpu": multi_gpu}
-    server.serve(Config.load(file=Path(config) if config else None, overrides=overrides))
+    start.serve(Config.load(file=Path(config) if config else None, overrides=overrides))

@@ -265,6 +265,12 @@ class DeviceSettings:
         key="models",
         shown_default="none",
     )
+    spare_runner: bool = setting(
+        True,
+        "POLLAMA_SPARE_RUNNER",
+        BOOL,
+        "Keep one runner process ready for the next model, which then loads sooner; it takes some 60 MB of memory",
+    )
 
     def several_devices(self) -> MultiGpu:
         """Return what the scheduler is told of them."""
@@ -287,9 +293,9 @@ class DeviceSettings:
 
 
 _FIXED: Final = frozenset(
-    {"cuda_gpus", "rocm_gpus", "intel_gpus", "cpu_partitions", "device_limits", "performance_profiling"}
+    {"cuda_gpus", "rocm_gpus", "intel_gpus", "cpu_partitions", "device_limits", "performance_profiling", "spare_runner"}
 )
-"""What is read once, when the devices are discovered."""
+"""What is read once, when the server starts."""
 
 LIVE: Final = frozenset(item.metadata["key"] for item in fields(DeviceSettings) if item.name not in _FIXED)
 """Keys of settings that a running server takes."""

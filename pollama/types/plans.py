@@ -9,7 +9,6 @@ from typing import Literal
 from pollama.types.multigpu import Strategy
 from pollama.types.options import Options
 
-KvType = Literal["f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0", "iq4_nl"]
 SplitMode = Literal["none", "layer", "tensor"]
 
 
@@ -140,7 +139,6 @@ class LoadSpec:
 
     ``stages`` hold the last blocks, in this order; the runner computes the blocks before them on its own ``cores``.
     Without stages it is as ``plan.gpu_layers`` says: 0 = all on the CPU.
-    ``environment`` is added to the runner's own (device filters, thread waiting).
     """
 
     weights: Path
@@ -154,4 +152,3 @@ class LoadSpec:
     stages: tuple[Stage, ...] = ()
     main_gpu: int | None = None
     cores: tuple[int, ...] = ()
-    environment: dict[str, str] = field(default_factory=dict)

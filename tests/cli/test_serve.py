@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pollama import server
+from pollama import start
 from pollama.config import Config
 from tests.cli.conftest import Cli
 
@@ -15,7 +15,7 @@ from tests.cli.conftest import Cli
 def served(monkeypatch: pytest.MonkeyPatch) -> list[Config]:
     """The configurations that a server was started with; none of them is started."""
     configs: list[Config] = []
-    monkeypatch.setattr(server, "serve", configs.append)
+    monkeypatch.setattr(start, "serve", configs.append)
     return configs
 
 

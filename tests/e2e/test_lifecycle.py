@@ -12,27 +12,23 @@ import psutil
 import pytest
 
 from tests.e2e.conftest import MODELS, create_from_file
-from tests.e2e.server import Server, running_server
+from tests.e2e.processes import runners
+from tests.e2e.server import running_server
 
 ENDLESS = {"model": "probe", "prompt": "please spin", "raw": True, "options": {"temperature": 0, "num_predict": -1}}
 DROPS = 1000
 AT_ONCE = 20
 
 
-def _runners(server: Server) -> list[psutil.Process]:
-    children = psutil.Process(server.process.pid).children(recursive=True)
-    return [child for child in children if "pollama.runners.llamacpp" in " ".join(child.cmdline())]
-
-
 def test_kill_of_the_head_leaves_no_runner(tmp_path: Path) -> None:
     with running_server(tmp_path) as server:
         create_from_file(server, "probe", MODELS / "probe.gguf")
         server.json("POST", "/api/generate", {"model": "probe", "prompt": "please count", "stream": False})
-        runners = _runners(server)
-        assert runners
+        left = psutil.Process(server.process.pid).children(recursive=True)
+        assert runners(server)
         server.process.kill()
         server.process.wait(timeout=30)
-    _, alive = psutil.wait_procs(runners, timeout=30)
+    _, alive = psutil.wait_procs(left, timeout=30)
     assert alive == []
 
 
@@ -42,7 +38,7 @@ def test_a_killed_runner_fails_its_requests_and_the_next_one_starts_another(tmp_
         with ollama.Client(server.url) as client:
             stream = client.generate(**{**ENDLESS, "stream": True})
             next(stream)
-            for runner in _runners(server):
+            for runner in runners(server):
                 runner.send_signal(signal.SIGKILL)
             with pytest.raises(ollama.ResponseError, match="model runner has unexpectedly stopped"):
                 list(stream)
@@ -61,7 +57,7 @@ async def test_dropped_requests_leave_nothing_behind(tmp_path: Path) -> None:
         create_from_file(server, "probe", MODELS / "probe.gguf")
         async with aiohttp.ClientSession() as session:
             await _drops(session, server.url, AT_ONCE)
-            head, runner = psutil.Process(server.process.pid), _runners(server)[0]
+            head, runner = psutil.Process(server.process.pid), runners(server)[0]
             before = await _settled(session, server.url, [head, runner])
             await _drops(session, server.url, DROPS)
             after = await _settled(session, server.url, [head, runner])

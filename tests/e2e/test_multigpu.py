@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import ollama
-import psutil
 import pytest
 
 from tests.e2e.conftest import MODELS, create_from_file
+from tests.e2e.processes import runners
 from tests.e2e.server import Endpoint, Server, running_server
 
 CORES = sorted(os.sched_getaffinity(0))[:2]
@@ -47,13 +47,6 @@ def server(home: Path) -> Iterator[Server]:
     with running_server(home, OLLAMA_NUM_PARALLEL="1") as running:
         create_from_file(running, "probe", MODELS / "probe.gguf")
         yield running
-
-
-def runners(server: Server) -> list[psutil.Process]:
-    """Return the processes of the replicas, the oldest first."""
-    children = psutil.Process(server.process.pid).children(recursive=True)
-    found = [child for child in children if "pollama.runners.llamacpp" in " ".join(child.cmdline())]
-    return sorted(found, key=lambda child: child.create_time())
 
 
 def endless(client: ollama.Client) -> Iterator[ollama.GenerateResponse]:

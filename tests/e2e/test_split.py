@@ -6,7 +6,6 @@ POLLAMA_KILLS says how often a worker is killed (default 2).
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import signal
 from collections.abc import Iterator
@@ -19,13 +18,14 @@ import psutil
 import pytest
 
 from tests.e2e.conftest import MODELS, create_from_file
+from tests.e2e.processes import RUNNER, processes, runners
 from tests.e2e.server import Endpoint, Server, running_server
 from tests.e2e.test_multigpu import COUNTED, ENDLESS, ENDLESS_OPTIONS, counted
 from tools.random_model import Spec, write_random_model
 
 CORES = sorted(os.sched_getaffinity(0))[:2]
 SEQUENCES = 16
-WORKER, RUNNER = "pollama.runners.rpc", "pollama.runners.llamacpp"
+WORKER = "pollama.runners.rpc"
 KILLS = int(os.environ.get("POLLAMA_KILLS", "2"))
 
 pytestmark = pytest.mark.skipif(len(CORES) < 2, reason="needs two cores")
@@ -102,20 +102,10 @@ def test_a_model_too_large_for_one_device_is_split(tmp_path: Path) -> None:
         assert [sorted(devices) for devices in layout(server)] == [[f"cpu:{core}" for core in CORES]]
 
 
-def processes(server: Server, module: str) -> list[psutil.Process]:
-    """Return the living children of a server that run ``module``."""
-    found = []
-    for child in psutil.Process(server.process.pid).children(recursive=True):
-        with contextlib.suppress(psutil.NoSuchProcess):  # a probe has just ended
-            if module in child.cmdline():
-                found.append(child)
-    return found
-
-
 async def only_pair(server: Server) -> dict[str, psutil.Process]:
     """Return the worker and the runner by their modules, when no others are on their way out any more."""
     while True:
-        found = {module: processes(server, module) for module in (WORKER, RUNNER)}
+        found = {WORKER: processes(server, WORKER), RUNNER: runners(server)}
         if all(len(those) == 1 for those in found.values()):
             return {module: those[0] for module, those in found.items()}
         await asyncio.sleep(0.05)
