@@ -235,12 +235,14 @@ MOVE_RECORD = {
 async def test_performance_has_the_promised_names(api: Api) -> None:
     api.scheduler.resident = [resident(1), resident(2, state="loading")]
     first_token = Percentiles(p50=0.1, p95=0.2, p99=0.3)
-    STEERING.known = {1: RunnerStatus(state="ready", speed=Speed(throughput=40, first_token=first_token, requests=7))}
+    speed = Speed(throughput=40, first_token=first_token, requests=7)
+    STEERING.known = {1: RunnerStatus(state="ready", threads=3, speed=speed)}
     performance = await get(api, "performance")
     (model,) = performance["models"]
     (replica,) = model["replicas"]
     assert (model["throughput"], model["predicted_throughput"]) == (40, 12.5)
     assert replica["latency"]["first_token"] == {"p50": 100, "p95": 200, "p99": 300}
+    assert replica["threads"] == 3
     (device,) = performance["devices"]
     assert {name: device[name] for name in ("gpu_util", "memory_usage", "power_draw", "temperature")} == {
         "gpu_util": 87.5,

@@ -54,6 +54,7 @@ def _replica(replica: Resident, status: RunnerStatus) -> dict[str, Json]:
         "requests": speed.requests,
         "running": status.running,
         "waiting": status.waiting,
+        "threads": status.threads,
         "busy_seconds": round(status.busy_seconds, 3),
         "tokens": {"prefill": status.prefill_tokens, "decoded": status.decoded_tokens},
         **encode.caches(replica, status),

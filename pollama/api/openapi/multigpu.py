@@ -206,7 +206,10 @@ class Latency(TypedDict):
 
 
 class MeasuredReplica(TypedDict):
-    """What was predicted and measured of a replica; ``throughput`` in tokens/s over the last minute."""
+    """What was predicted and measured of a replica; ``throughput`` in tokens/s over the last minute.
+
+    ``threads`` compute on the processor at the moment: fewer than planned while other programs want the cores.
+    """
 
     id: int
     devices: list[str]
@@ -216,6 +219,7 @@ class MeasuredReplica(TypedDict):
     requests: int
     running: int
     waiting: int
+    threads: int
     busy_seconds: float
     tokens: dict[str, int]
     kv_cache: dict[str, int]
