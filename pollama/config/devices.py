@@ -269,7 +269,7 @@ class DeviceSettings:
         True,
         "POLLAMA_SPARE_RUNNER",
         BOOL,
-        "Keep one runner process ready for the next model, which then loads sooner; it takes some 60 MB of memory",
+        "Keep one runner process ready for the next model, which then loads sooner; it takes some 40 MB of memory",
     )
 
     def several_devices(self) -> MultiGpu:
