@@ -12,77 +12,107 @@ from pollama.runners.llamacpp.cache import Slot, adjacent_slots, best_donor, com
 from pollama.runners.llamacpp.cells import CellLedger
 from pollama.runners.llamacpp.shift import cut_prompt, discard, target_length
 
-demand_lists = st.lists(st.tuples(st.integers(1, 300), st.booleans()), max_size=20).flatmap(
+demand_lists = st.lists(st.tuples(st.integers(1, 300), st.booleans(), st.floats(0, 9)), max_size=20).flatmap(
     lambda items: st.permutations(range(len(items))).map(
-        lambda slots: [Demand(slot, *item) for slot, item in zip(slots, items, strict=True)]
+        lambda slots: [
+            Demand(slot, pending, decoding, waited=waited)
+            for slot, (pending, decoding, waited) in zip(slots, items, strict=True)
+        ]
     )
 )
 
 
-@given(demand_lists, st.integers(20, 200), st.integers(1, 200))
+def new_budget(*steps: tuple[int, float]) -> PrefillBudget:
+    """Return a budget of 16 to 512 rows, at first 64, that aims at 100 ms and has seen ``steps`` (rows, seconds)."""
+    budget = PrefillBudget(target=0.1, smallest=16, first=64, largest=512)
+    for rows, seconds in steps:
+        budget.learn(rows, seconds)
+    return budget
+
+
+def line(fixed: float, row: float) -> list[tuple[int, float]]:
+    """Return steps of a machine that takes ``fixed`` seconds and ``row`` for each row."""
+    return [(rows, fixed + row * rows) for rows in (1, 16, 100, 4, 60)] * 10
+
+
+@given(demand_lists, st.integers(20, 200), st.floats(0.0, 0.05), st.floats(0.0, 0.01))
 def test_a_step_serves_all_who_produce_and_stays_within_its_room(
-    demands: list[Demand], capacity: int, budget: int
+    demands: list[Demand], capacity: int, fixed: float, row: float
 ) -> None:
-    chunks = plan_step(demands, capacity=capacity, prefill_budget=budget)
+    budget = new_budget(*line(fixed, row))
+    chunks = plan_step(demands, capacity=capacity, budget=budget)
     by_slot = {chunk.slot: chunk for chunk in chunks}
-    decoding = [demand for demand in demands if demand.decoding and demand.pending == 1]
+    decoding = [demand for demand in demands if demand.producing]
+    waited = max((demand.waited for demand in demands if not demand.producing), default=0.0)
     assert [chunk.slot for chunk in chunks] == sorted(by_slot)
     assert sum(chunk.count for chunk in chunks) <= capacity
     assert all(by_slot[demand.slot].count == 1 for demand in decoding)
     prompt_rows = sum(chunk.count for chunk in chunks) - len(decoding)
-    assert not decoding or prompt_rows <= budget
+    assert not decoding or prompt_rows <= budget.rows(len(decoding), waited)
     for demand in demands:
         chunk = by_slot.get(demand.slot)
         assert chunk is None or chunk.output == (chunk.count == demand.pending)
     assert not demands or chunks
 
 
-@given(demand_lists, st.integers(20, 200), st.integers(1, 200))
-def test_prompts_are_served_in_order_of_arrival(demands: list[Demand], capacity: int, budget: int) -> None:
-    served = {chunk.slot: chunk for chunk in plan_step(demands, capacity=capacity, prefill_budget=budget)}
-    prompts = [demand for demand in demands if not (demand.decoding and demand.pending == 1)]
+@given(demand_lists, st.integers(20, 200))
+def test_prompts_are_served_by_the_time_they_wait_while_nothing_is_known_of_the_machine(
+    demands: list[Demand], capacity: int
+) -> None:
+    served = {chunk.slot: chunk for chunk in plan_step(demands, capacity=capacity, budget=new_budget())}
+    prompts = sorted((demand for demand in demands if not demand.producing), key=lambda demand: -demand.waited)
     complete = [served[demand.slot].output if demand.slot in served else False for demand in prompts]
     assert complete == sorted(complete, reverse=True)
 
 
-def prefill_budget(usual_seconds: float) -> PrefillBudget:
-    """Return a budget that knows how long a step without prompt rows takes."""
-    budget = PrefillBudget(target=0.1, smallest=16, first=64, largest=512)
-    assert budget.rows() == 64
-    budget.learn(0, usual_seconds)
-    return budget
+def first_served(*demands: Demand) -> int:
+    """Return the slot that gets all rows of a small step beside a stream, on a machine with 1 ms per row."""
+    chunks = plan_step([Demand(9, 1, decoding=True), *demands], capacity=17, budget=new_budget(*line(0.01, 0.001)))
+    (slot,) = {chunk.slot for chunk in chunks} - {9}
+    return slot
+
+
+def test_a_short_prompt_passes_a_long_one_that_came_before() -> None:
+    long, short = Demand(0, 300, waited=0.5), Demand(1, 16)
+    assert first_served(long, short) == 1
+    assert first_served(Demand(0, 300), Demand(1, 300)) == 0
+
+
+def test_a_long_prompt_that_has_waited_is_not_passed_any_more() -> None:
+    assert first_served(Demand(0, 300, waited=2.0), Demand(1, 16)) == 0
 
 
 def test_the_prefill_budget_follows_the_speed_of_the_machine() -> None:
-    budget = prefill_budget(0.05)
-    budget.learn(10, 9.0)
-    assert budget.rows() == 64
-    for _ in range(50):
-        budget.learn(100, 1.0)
-    assert budget.rows() == 16
-    for _ in range(50):
-        budget.learn(100, 0.0)
-    assert budget.rows() == 512
+    assert new_budget().rows(1, 0.0) == 64
+    assert new_budget(*line(0.01, 0.001)).rows(10, 0.0) in {79, 80}
+    assert new_budget(*line(0.01, 0.0001)).rows(10, 0.0) == 512
+    assert new_budget(*line(0.0, 0.02)).rows(1, 0.0) == 16
+    assert new_budget(*line(0.001, 0.0)).rows(1, 0.0) == 512
 
 
-def test_only_what_prompts_add_to_a_step_counts_as_theirs() -> None:
-    budget = prefill_budget(0.04)
-    budget.learn(30, 0.07)
-    assert budget.rows() in {59, 60}
+def test_steps_that_are_all_alike_are_the_rows_own() -> None:
+    assert new_budget(*[(20, 0.02)] * 30).rows(20, 0.0) in {79, 80}
+
+
+def test_the_prefill_budget_forgets_what_was() -> None:
+    assert new_budget(*line(0.01, 0.01), *line(0.01, 0.001), *line(0.01, 0.001)).rows(10, 0.0) in range(75, 85)
 
 
 def test_prompts_prolong_steps_that_are_slow_anyway_by_half() -> None:
-    budget = prefill_budget(0.4)
-    budget.learn(64, 1.04)
-    assert budget.rows() in {19, 20}
+    assert new_budget(*line(0.1, 0.01)).rows(30, 0.0) in {19, 20}
 
 
-@given(st.lists(st.tuples(st.integers(0, 512), st.floats(0, 10)), max_size=30))
-def test_the_prefill_budget_stays_within_its_bounds(steps: list[tuple[int, float]]) -> None:
-    budget = PrefillBudget(target=0.1, smallest=16, first=64, largest=512)
-    for step in steps:
-        budget.learn(*step)
-        assert 16 <= budget.rows() <= 512
+def test_prompts_that_have_waited_get_longer_steps_up_to_a_limit() -> None:
+    budget = new_budget(*line(0.01, 0.001))
+    assert budget.rows(10, 0.6) in {279, 280}
+    assert budget.rows(10, 60.0) in {479, 480}
+
+
+@given(st.lists(st.tuples(st.integers(1, 512), st.floats(0, 10)), max_size=30), st.integers(1, 64), st.floats(0, 100))
+def test_the_prefill_budget_stays_within_its_bounds(
+    steps: list[tuple[int, float]], producing: int, waited: float
+) -> None:
+    assert 16 <= new_budget(*steps).rows(producing, waited) <= 512
 
 
 @pytest.mark.parametrize(

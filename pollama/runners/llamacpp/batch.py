@@ -1,7 +1,8 @@
 """Which rows the next step computes: a pure decision.
 
 Every sequence that is producing gets its one row first, so a long prompt can never stall it; what is left of the step,
-up to a budget, goes to prompts in order of arrival.
+up to a budget, goes to prompts. Who has waited longest comes first, but a short prompt passes a long one: what a prompt
+still takes counts against the time that it has waited, so nobody waits for ever.
 """
 
 from __future__ import annotations
@@ -12,10 +13,16 @@ from typing import Final
 
 import msgspec
 
-_FADING: Final = 0.3
+_FADING: Final = 0.1
 """Part of what was learnt that each step replaces."""
 _SLOWER: Final = 0.5
 """Part of a usual step by which prompts may prolong one that misses its target without them."""
+_OF_WAITING: Final = 0.5
+"""Part of the time that a prompt has waited which a step for it may take."""
+_LONGEST: Final = 5.0
+"""How many times its target such a step may take."""
+_PASSING: Final = 4.0
+"""Seconds by which a prompt may have waited longer, for each second that it takes longer, and be passed."""
 _SLOT: Final = attrgetter("slot")
 
 
@@ -23,13 +30,20 @@ class Demand(msgspec.Struct, frozen=True):
     """What one sequence still has to compute: ``pending`` rows, in KV slot ``slot``.
 
     ``decoding``: it has produced a token already (a preempted one that is being recomputed has several rows pending).
-    ``last``: no media follow these rows, so the next token can be sampled behind them.
+    ``last``: no media follow these rows, so the next token can be sampled behind them. ``waited``: seconds since it
+    came.
     """
 
     slot: int
     pending: int
     decoding: bool = False
     last: bool = True
+    waited: float = 0.0
+
+    @property
+    def producing(self) -> bool:
+        """Tell whether its next row gives a token."""
+        return self.decoding and self.pending == 1
 
 
 class Chunk(msgspec.Struct, frozen=True):
@@ -40,21 +54,21 @@ class Chunk(msgspec.Struct, frozen=True):
     output: bool
 
 
-def plan_step(demands: Sequence[Demand], *, capacity: int, prefill_budget: int) -> list[Chunk]:
+def plan_step(demands: Sequence[Demand], *, capacity: int, budget: PrefillBudget) -> list[Chunk]:
     """Return the rows of the next step, sorted by slot.
 
-    ``demands`` are in order of arrival; at most ``capacity`` rows in all, and at most ``prefill_budget`` prompt rows
-    while another sequence is producing. A demand that gets no row waits.
+    ``demands`` are in order of arrival; at most ``capacity`` rows in all, and while a sequence is producing at most as
+    many prompt rows as ``budget`` says. A demand that gets no row waits.
     """
     decodes: list[Demand] = []
     prompts: list[Demand] = []
     for demand in demands:
-        (decodes if demand.decoding and demand.pending == 1 else prompts).append(demand)
+        (decodes if demand.producing else prompts).append(demand)
     chunks = [Chunk(demand.slot, 1, output=True) for demand in decodes[:capacity]]
     room = capacity - len(chunks)
-    if chunks:
-        room = min(room, prefill_budget)
-    chunks += _prefill(prompts, room)
+    if prompts and chunks:
+        room = min(room, budget.rows(len(decodes), max(demand.waited for demand in prompts)))
+    chunks += _prefill(budget.ordered(prompts), room)
     return sorted(chunks, key=_SLOT)
 
 
@@ -63,18 +77,49 @@ def _prefill(demands: Sequence[Demand], room: int) -> list[Chunk]:
     for demand in demands:
         count = min(demand.pending, room)
         if count <= 0:
-            continue
+            break
         chunks.append(Chunk(demand.slot, count, output=demand.last and count == demand.pending))
         room -= count
     return chunks
 
 
+class StepTimes:
+    """What a step costs: ``fixed`` seconds and so many for each row, a line through the steps of late.
+
+    Weighted least squares; older steps fade. While all steps had as many rows as each other, everything counts as the
+    rows' share, which errs towards smaller steps.
+    """
+
+    def __init__(self) -> None:
+        self._weight = self._rows = self._seconds = 0.0
+        self._spread = self._joint = 0.0
+
+    def learn(self, rows: int, seconds: float) -> None:
+        """Take in a step."""
+        self._weight = 1.0 + (1.0 - _FADING) * self._weight
+        share = 1.0 / self._weight
+        from_mean = rows - self._rows
+        self._rows += share * from_mean
+        self._spread = (1.0 - _FADING) * self._spread + from_mean * (rows - self._rows)
+        self._joint = (1.0 - _FADING) * self._joint + from_mean * (seconds - self._seconds) * (1.0 - share)
+        self._seconds += share * (seconds - self._seconds)
+
+    def line(self) -> tuple[float, float]:
+        """Return the seconds of a step without rows and those of a row; both 0 while nothing is known."""
+        if self._rows <= 0.0:
+            return 0.0, 0.0
+        most = self._seconds / self._rows
+        row = min(max(self._joint / self._spread, 0.0), most) if self._spread > 0.0 else most
+        return self._seconds - row * self._rows, row
+
+
 class PrefillBudget:
     """How many prompt rows may join a step, so that the step stays short for those that are producing.
 
-    A step with prompt rows aims at ``target`` seconds, or where steps are slow anyway at half a step more than usual;
-    the budget is never below ``smallest``. What a prompt row adds is learnt from the steps themselves (averages whose
-    older parts fade): their time beyond that of a step without prompt rows.
+    A step with prompt rows aims at ``target`` seconds, or where steps are slow anyway at half a step more than usual. A
+    prompt that has waited for long gets longer steps: while the prompts that come are as much as the machine can do,
+    many short steps would compute fewer of them, and let ever more of them wait. The budget is never below
+    ``smallest``; it is ``first`` while nothing is known of the machine.
     """
 
     def __init__(self, *, target: float, smallest: int, first: int, largest: int) -> None:
@@ -82,22 +127,23 @@ class PrefillBudget:
         self._smallest = min(smallest, largest)
         self._largest = largest
         self._first = min(first, largest)
-        self._usual = 0.0
-        self._prefill_rows = self._prefill_seconds = 0.0
+        self._times = StepTimes()
 
-    def rows(self) -> int:
-        """Return the budget of the next step."""
-        if self._prefill_rows <= 0.0:
-            return self._first
-        room = max(self._target - self._usual, _SLOWER * self._usual)
-        rows, seconds = self._prefill_rows, self._prefill_seconds
-        affordable = rows * room / seconds if seconds > 0.0 else self._largest
-        return max(self._smallest, int(min(self._largest, affordable)))
+    def rows(self, producing: int, waited: float) -> int:
+        """Return the budget of a step, for so many sequences that produce and the prompt that has waited longest."""
+        fixed, row = self._times.line()
+        if row <= 0.0:
+            return self._largest if fixed > 0.0 else self._first
+        usual = fixed + row * producing
+        aim = max(self._target, min(_OF_WAITING * waited, _LONGEST * self._target))
+        room = max(aim - usual, _SLOWER * usual)
+        return max(self._smallest, int(min(self._largest, room / row)))
 
-    def learn(self, prefill: int, seconds: float) -> None:
-        """Take in a step that computed ``prefill`` prompt rows; few of them teach nothing."""
-        if not prefill:
-            self._usual = seconds if self._usual <= 0.0 else self._usual + _FADING * (seconds - self._usual)
-        elif self._usual > 0.0 and prefill >= self._smallest:
-            self._prefill_rows += prefill - _FADING * self._prefill_rows
-            self._prefill_seconds += max(0.0, seconds - self._usual) - _FADING * self._prefill_seconds
+    def ordered(self, prompts: Sequence[Demand]) -> Sequence[Demand]:
+        """Return prompts as they are to be computed, those that came first before others that are alike."""
+        _, row = self._times.line()
+        return sorted(prompts, key=lambda demand: _PASSING * row * demand.pending - demand.waited)
+
+    def learn(self, rows: int, seconds: float) -> None:
+        """Take in a step that computed so many rows."""
+        self._times.learn(rows, seconds)

@@ -18,6 +18,7 @@ from pollama.errors import GenerationError, PollamaError
 from pollama.native.context import Context
 from pollama.native.errors import NativeError
 from pollama.runners.llamacpp.aside import SideWork
+from pollama.runners.llamacpp.brief import briefly
 from pollama.runners.llamacpp.embed import Embedder
 from pollama.runners.llamacpp.load import Loaded, layout_of, load, make_embedder, threads_of
 from pollama.runners.llamacpp.loop import Exported, Loop
@@ -91,7 +92,7 @@ class Engine:
 
         Raises LoadError (with llama.cpp's reason) or WeightsError.
         """
-        return cls(spec, load(spec, on_progress))
+        return cls(spec, briefly(load, spec, on_progress))
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
         """Begin to work; everything is delivered in ``loop``."""
@@ -127,8 +128,10 @@ class Engine:
         self._require_open()
         ticket = Ticket(next(self._numbers))
         stream = self._streams[ticket.number] = Stream(job, sink, self._vocabulary)
-        executor = self._encoding if job.media else self._preparing
-        executor.submit(self._prepare, ticket, job, stream)
+        if job.media:
+            self._encoding.submit(briefly, self._prepare, ticket, job, stream)
+        else:
+            self._preparing.submit(self._prepare, ticket, job, stream)
         return ticket
 
     def cancel(self, ticket: Ticket) -> None:

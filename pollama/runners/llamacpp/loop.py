@@ -217,12 +217,13 @@ class Loop:
             return []
         started = time.monotonic()
         events = self._sample(self._decode(chunks))
-        self._budget.learn(sum(chunk.count for chunk in chunks if chunk.count > 1), time.monotonic() - started)
+        self._budget.learn(self._batch.length, time.monotonic() - started)
         return events
 
     def _plan(self) -> list[Chunk]:
-        demands = [sequence.demand() for sequence in self._running]
-        return plan_step(demands, capacity=self._batch.capacity, prefill_budget=self._budget.rows())
+        now = time.monotonic()
+        demands = [sequence.demand(now) for sequence in self._running]
+        return plan_step(demands, capacity=self._batch.capacity, budget=self._budget)
 
     def _decode(self, chunks: list[Chunk]) -> list[Sequence]:
         """Compute ``chunks``; return the sequences that have an output, in its order."""

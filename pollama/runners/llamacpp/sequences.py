@@ -85,14 +85,19 @@ class Sequence:
         """The image or audio that has to go into memory next, if one has."""
         return self.media.get(len(self.running_slot.tokens))
 
-    def demand(self) -> Demand:
-        """Return what has to be computed up to the next medium or the end."""
+    def demand(self, now: float) -> Demand:
+        """Return what has to be computed up to the next medium or the end; ``now`` is the monotonic time."""
         computed = len(self.running_slot.tokens)
-        if not self.media:
-            return Demand(self.running_slot.index, len(self.tokens) - computed, self.generated > 0)
-        end = min((start for start in self.media if start >= computed), default=len(self.tokens))
-        last = end == len(self.tokens)
-        return Demand(self.running_slot.index, end - computed, decoding=self.generated > 0, last=last)
+        end = len(self.tokens)
+        if self.media:
+            end = min((start for start in self.media if start >= computed), default=end)
+        return Demand(
+            self.running_slot.index,
+            end - computed,
+            decoding=self.generated > 0,
+            last=end == len(self.tokens),
+            waited=now - (self.started_at or now),
+        )
 
     def admitted(self, slot: Slot) -> bool:
         """Begin (or go on) in ``slot``; tell whether it is the beginning."""
