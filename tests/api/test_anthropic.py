@@ -141,6 +141,10 @@ async def test_a_failing_stream_ends_with_an_error_event(api: Api) -> None:
         ({"model": ""}, "model is required"),
         ({"max_tokens": 0}, "max_tokens is required and must be positive"),
         ({"messages": []}, "messages is required"),
+        (
+            {"output_config": {"effort": "some"}},
+            'invalid output_config.effort: "some" (must be one of "low", "medium", "high", "xhigh", "max")',
+        ),
         ({"messages": [{"role": "user"}]}, "unexpected end of JSON input"),
         (
             {"messages": [{"role": "user", "content": 5}]},

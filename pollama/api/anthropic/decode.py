@@ -104,7 +104,11 @@ def _think(fields: dict[str, Any]) -> Think:
     kind = fields.get("thinking", {}).get("type", "")
     if kind in ("enabled", "disabled"):
         return bool(kind == "enabled")
-    return _EFFORTS.get(fields.get("output_config", {}).get("effort", ""))
+    effort = fields.get("output_config", {}).get("effort", "")
+    if effort and effort not in _EFFORTS:
+        known = ", ".join(map(go_quote, _EFFORTS))
+        raise BadRequestError(f"invalid output_config.effort: {go_quote(effort)} (must be one of {known})")
+    return _EFFORTS.get(effort)
 
 
 def _format(fields: dict[str, Any]) -> Format:
