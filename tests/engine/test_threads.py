@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import resource
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,7 +11,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pollama.runners.llamacpp.threads import Sample, ThreadCount, Window, between, kernel_counts, sample
+from pollama.runners.llamacpp.threads import (
+    Sample,
+    ThreadCount,
+    ThreadGovernor,
+    Window,
+    between,
+    kernel_counts,
+    sample,
+)
 
 WINDOW = 0.25
 MINUTE = round(60 / WINDOW)
@@ -158,6 +167,31 @@ def test_samples_are_read_as_the_kernel_writes_them(tmp_path: Path) -> None:
     found = sample([0, 2], tmp_path / "task", statistics)
     assert found.threads == {70: (123, 45), 71: (8, 9)}
     assert found.idle == 3.5
+
+
+class Counted:
+    """Something that has computed for a second."""
+
+    busy_seconds = 1.0
+    threads = 0
+
+    def use_threads(self, count: int) -> None:
+        self.threads = count
+
+
+@pytest.mark.skipif(not kernel_counts(), reason="needs a kernel that counts how long threads wait")
+def test_an_engine_goes_on_where_nothing_can_be_read() -> None:
+    counted = Counted()
+    governor = ThreadGovernor(2, lambda: [counted])
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
+    try:
+        governor.after_step()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert counted.threads == 0
+    governor.after_step()
+    assert counted.threads == governor.current > 0
 
 
 @pytest.mark.parametrize(("text", "counts"), [("120 4 2\n", True), ("0 0 0\n", False), (None, False)])

@@ -151,7 +151,10 @@ class ThreadGovernor:
         computed = sum(computer.busy_seconds for computer in computers)
         if computed - self._computed < _WINDOW:
             return
-        now = sample(self._cores)
+        try:
+            now = sample(self._cores)
+        except OSError:  # without a free descriptor, say: that must not end the engine, and the next step tries again
+            return
         count = self._count.judge(between(self._before, now, computed - self._computed, self.current))
         for computer in computers:
             computer.use_threads(count)
