@@ -41,7 +41,7 @@ def read_report(lines: Iterable[str]) -> LoadReport:
     sizes: dict[tuple[str, str, str], int] = {}
     offloaded = total = 0
     for line in lines:
-        if found := _BUFFER.search(line):
+        if "buffer size" in line and (found := _BUFFER.search(line)):  # one of many lines; the pattern is slow
             component, device, kind, size = found.groups()
             before = sizes.get((component, device, kind), 0) if kind in _CACHES else 0
             sizes[component, device, kind] = before + int(float(size) * _MIB)

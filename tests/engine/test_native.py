@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import ctypes
 import logging
 from pathlib import Path
 
 import pytest
 
 from pollama.errors import LoadError
+from pollama.native.binding import declare, ggml
 from pollama.native.buffers import read_report
 from pollama.native.devices import list_devices
 from pollama.native.library import EngineLog
 from pollama.runners.llamacpp.engine import Engine
+from pollama.types.options import Options
 from pollama.types.plans import Stage
 from tests.engine.support import spec_of
 
@@ -52,6 +55,13 @@ def test_this_machine_has_a_cpu() -> None:
 def test_an_unknown_device_is_refused_with_those_there_are(probe_model: Path) -> None:
     with pytest.raises(LoadError, match=r"no device 'CUDA7' \(it has .*CPU"):
         Engine.load(spec_of(probe_model, stages=(Stage(engine_device="CUDA7", layers=3),)), lambda share: None)
+
+
+@pytest.mark.parametrize("threads", [3, 5])
+def test_openmp_takes_the_threads_of_a_load(probe_model: Path, threads: int) -> None:
+    most = declare(ggml("ggml-cpu"), "omp_get_max_threads", ctypes.c_int)
+    Engine.load(spec_of(probe_model, options=Options(num_thread=threads)), lambda share: None).close()
+    assert most() == threads
 
 
 def test_log_lines_come_in_pieces_and_errors_are_kept(caplog: pytest.LogCaptureFixture) -> None:
