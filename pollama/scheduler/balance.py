@@ -104,6 +104,10 @@ def relief(
     return None
 
 
+_USUAL_PAUSE: Final = 5.0
+"""Seconds between two readings that say what was in between, however short the cooldown is."""
+
+
 class BusyDevices:
     """Which devices are busier than the threshold, and since when. Times are monotonic seconds.
 
@@ -118,7 +122,7 @@ class BusyDevices:
 
     def measured(self, busy: Mapping[str, float], settings: Migration, now: float) -> None:
         """Take in the busy share of each device; what was known before a long pause does not count any more."""
-        if now - self._measured_at > settings.cooldown:
+        if now - self._measured_at > max(settings.cooldown, _USUAL_PAUSE):
             self._since = {}
         self.shares, self._measured_at = busy, now
         hot = {device for device, share in busy.items() if share > settings.threshold}

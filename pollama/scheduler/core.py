@@ -128,7 +128,7 @@ class Core:
     def _record(self, event: Event) -> None:
         match event:
             case events.Wanted(ticket, request):
-                self._queue.push(ticket, self._ruled(request))
+                self._queue.push(ticket, self._ruled(request), self._now)
             case events.Left(ticket):
                 self._leave(ticket)
             case events.Expired(model):
@@ -314,14 +314,15 @@ class Core:
         firsts = {ticket.target: ticket for ticket in reversed(self._queue.ordered())}
         for lead in self._replicas.leads():
             waiting = [ticket for ticket in firsts.values() if self._serves(lead, ticket)]
-            if self._extend(lead, sum(counts[ticket.target] for ticket in waiting)):
+            since = min((ticket.since for ticket in waiting), default=self._now)
+            if self._extend(lead, sum(counts[ticket.target] for ticket in waiting), since):
                 self._round.provided.update(ticket.id for ticket in waiting)
 
-    def _extend(self, lead: Replica, waiting: int) -> bool:
+    def _extend(self, lead: Replica, waiting: int, since: float) -> bool:
         """Load replicas like ``lead`` for ``waiting`` tickets, or survey for them; tell whether that is under way."""
         under_way = False
         while wants_another(
-            self._replicas.group(lead), self._worth_loading(lead, waiting), self._policy, self._memory.devices
+            self._replicas.group(lead), self._worth_loading(lead, waiting, since), self._policy, self._memory.devices
         ):
             plan = plan_another(lead, self._replicas, self._memory, self._policy)
             if plan is None or self._pauses.get(lead.target, 0) > self._now:
@@ -335,11 +336,19 @@ class Core:
                 replica.extended_at = self._grants
         return under_way
 
-    def _worth_loading(self, lead: Replica, waiting: int) -> int:
-        """Return ``waiting``, or 0 where the last of them is served before another replica could be loaded."""
+    def _worth_loading(self, lead: Replica, waiting: int, since: float) -> int:
+        """Return ``waiting``, or 0 where the last of them is served before another replica could be loaded.
+
+        Those in use may last longer than the ones before them: nobody relies on that for longer than a load takes.
+        """
         sequences = sum(replica.plan.sequences for replica in self._replicas.group(lead))
         loading = lead.info.load_seconds if lead.info else 0.0
-        return waiting if self._service_times.wait(lead.target, waiting, sequences) >= loading else 0
+        due = since + loading
+        if self._now >= due or self._service_times.wait(lead.target, waiting, sequences) >= loading:
+            return waiting
+        if waiting:
+            self._round.due = min(self._round.due, due)
+        return 0
 
     def _relieve(self) -> None:
         """Move a replica away from a device that has been too busy for too long."""
@@ -460,7 +469,7 @@ class Core:
         return any(self._serves(replica, ticket) for ticket in self._queue.ordered())
 
     def _set_alarm(self) -> None:
-        deadline = next_deadline(self._replicas)
+        deadline = min(next_deadline(self._replicas), self._round.due)
         if deadline != self._wake_at and deadline != float("inf"):
             self._wake_at = deadline
             self._commands.append(events.Wake(deadline))

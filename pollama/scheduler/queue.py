@@ -23,11 +23,11 @@ class FairQueue:
     def __len__(self) -> int:
         return len(self._order)
 
-    def push(self, ticket: int, request: LeaseRequest) -> None:
-        """Add a ticket behind the others of its client."""
+    def push(self, ticket: int, request: LeaseRequest, now: float = 0.0) -> None:
+        """Add a ticket behind the others of its client, at the monotonic time ``now``."""
         turn = max(self._turn, self._last_turns.get(request.client, -1) + 1)
         self._last_turns[request.client] = turn
-        insort(self._order, Ticket(ticket, request, turn), key=lambda waiting: (waiting.turn, waiting.id))
+        insort(self._order, Ticket(ticket, request, turn, now), key=lambda waiting: (waiting.turn, waiting.id))
 
     def ordered(self) -> list[Ticket]:
         """Return the tickets, the next one first."""

@@ -17,6 +17,8 @@ class Round:
         self.kept: list[Plan] = []
         self.crowded = False
         """Somebody waits for memory."""
+        self.due = float("inf")
+        """When somebody will have waited for as long as a load takes."""
 
     def wait(self, ticket: Ticket, *, provided: bool) -> None:
         """Let a ticket wait, and behind it all that need the same; ``provided``: what it waits for is under way."""

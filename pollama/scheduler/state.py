@@ -39,12 +39,14 @@ class Ticket:
     """One waiting request.
 
     ``turn`` orders the queue, ``admitted`` tells that it has been found room in it. ``cautious``: a load for it ran out
-    of memory; the next one has the devices for itself and, if it is automatic, a shorter context.
+    of memory; the next one has the devices for itself and, if it is automatic, a shorter context. It waits ``since`` a
+    monotonic time.
     """
 
     id: int
     request: LeaseRequest
     turn: int
+    since: float = 0.0
     admitted: bool = False
     cautious: bool = False
     key: ModelKey = field(init=False)

@@ -245,6 +245,15 @@ class TestBusyDevice:
         self.busy(world, 20, core0=0.95, core1=0.1)
         assert len(world.loads) == 1, "nobody knows what was in between"
 
+    def test_a_cooldown_may_be_shorter_than_the_time_between_readings(self) -> None:
+        brief = Migration(enabled=True, threshold=0.8, cooldown=1)
+        world = World(replace(BUSY, multi_gpu=replace(BUSY.multi_gpu, migration=brief)), CORES)
+        world.serve(wish(A))
+        for _ in range(2):
+            world.send(events.Measured({"core0": 0.95, "core1": 0.1}))
+            world.now += 1.1
+        assert devices_of(world) == ["core0", "core1"]
+
     def test_nothing_moves_without_the_setting(self) -> None:
         world = World(SEVERAL, CORES)
         world.serve(wish(A))
@@ -325,6 +334,22 @@ class TestScaleIn:
         world.want(wish(A))
         world.want(wish(A))
         assert len(world.loads) == 1, "requests take two seconds here"
+
+    def test_nobody_waits_longer_than_a_load_takes_for_a_request_that_does_not_end(self) -> None:
+        world = World(self.POLICY, CORES)
+        world.want(wish(A))
+        world.send(events.Loaded(1, replace(info_of(world.loads[1].plan), load_seconds=60)))
+        world.now += 2
+        world.leave(1)
+        endless = world.want(wish(A))
+        world.now += 100
+        late = world.want(wish(A))
+        assert (len(world.loads), world.wake_at) == (1, world.now + 60)
+        world.elapse(59)
+        assert len(world.loads) == 1
+        world.elapse(1)
+        world.loaded(2)
+        assert (world.granted[endless], world.granted[late]) == (1, 2)
 
 
 def planned(device: str, speed: float) -> Plan:
