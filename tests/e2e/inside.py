@@ -28,6 +28,7 @@ async def serving_on(reader: Callable[[Config], DeviceReader], home: Path, **set
         environ=environment(),
         multi_gpu=True,
         performance_profiling=False,
+        spare_runner=False,
         no_cloud=True,
         **settings,
     )

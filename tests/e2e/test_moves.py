@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import ollama
 import pytest
 
+from pollama.config import Config
+from pollama.discover.devices import DeviceReader
+from pollama.types.cores import CpuPartition
+from pollama.types.devices import Telemetry
 from tests.e2e.conftest import MODELS, create_from_file
-from tests.e2e.server import Server, running_server
-from tests.e2e.test_multigpu import COUNTED, counted, endless, runners
+from tests.e2e.inside import serving_on
+from tests.e2e.processes import runners
+from tests.e2e.server import Endpoint, Server, running_server
+from tests.e2e.test_multigpu import COUNTED, counted, endless
 
 CORES = sorted(os.sched_getaffinity(0))[:2]
 DEVICES = f'devices: {{cpu: [{{cores: "{CORES[0]}"}}, {{cores: "{CORES[-1]}"}}]}}\n'
@@ -37,7 +44,7 @@ def server(tmp_path: Path, settings: Path) -> Iterator[Server]:
         yield running
 
 
-def placed(server: Server) -> list[str]:
+def placed(server: Endpoint) -> list[str]:
     """Return the devices of the replicas of the only model."""
     (model,) = server.json("GET", "/api/multigpu/models")["models"]
     return [share["device"] for replica in model["replicas"] for share in replica["plan"]["shares"] if share["layers"]]
@@ -62,8 +69,40 @@ async def test_a_replica_moves_and_no_request_fails(server: Server) -> None:
     assert [runner.cpu_affinity() for runner in runners(server)] == [[int(target.removeprefix("cpu:"))]]
 
 
-def moves(server: Server) -> Any:
+def moves(server: Endpoint) -> Any:
     return server.json("GET", "/api/multigpu/status")["moves"]
+
+
+class Loaded(DeviceReader):
+    """The devices of this machine, as busy as a test says (percent by device)."""
+
+    def __init__(self, config: Config, loads: Mapping[str, float]) -> None:
+        super().__init__(config)
+        self.loads = loads
+
+    async def telemetry(self) -> list[Telemetry]:
+        return [Telemetry(device=device, time=0, utilisation=load) for device, load in self.loads.items()]
+
+
+async def test_a_replica_leaves_a_busy_device_and_no_request_fails(tmp_path: Path) -> None:
+    loads = {f"cpu:{core}": 5.0 for core in CORES}
+    settings: Any = {
+        "cpu_partitions": tuple(CpuPartition(cores=(core,)) for core in CORES),
+        "gpu_strategy": "data",
+        "replicas": 1,
+        "auto_migration": True,
+        "migration_cooldown": 1.0,
+    }
+    async with serving_on(lambda config: Loaded(config, loads), tmp_path, **settings) as server:
+        assert await counted(server) == COUNTED
+        (source,) = await asyncio.to_thread(placed, server)
+        (target,) = loads.keys() - {source}
+        loads[source] = 95.0
+        while await asyncio.to_thread(placed, server) != [target]:
+            assert await counted(server) == COUNTED
+        (move,) = await asyncio.to_thread(moves, server)
+        assert (move["from"], move["to"], move["reason"]) == ([source], [target], f"{source} is 95% busy")
+        assert await counted(server) == COUNTED
 
 
 async def test_what_was_measured_is_shown(server: Server) -> None:
