@@ -74,9 +74,13 @@ class StoreFolder:
 
     def located(self, name: ModelName) -> ModelName:
         """Return ``name`` in the spelling of the store (case is ignored)."""
-        if name.is_valid and not self.path(name).exists():
+        if name.is_valid and not self.holds(name):
             return names.respelled(name, self.names())
         return name
+
+    def holds(self, name: ModelName) -> bool:
+        """Tell whether there is a manifest of exactly that spelling."""
+        return os.path.exists(self.path(name))  # noqa: PTH110 - Path.exists raises for names that no file can have
 
     def readable(self) -> list[tuple[ModelName, ManifestFile]]:
         """Return all manifests that can be read; the others are logged."""

@@ -186,7 +186,7 @@ class ModelLibrary:
         located = self._folder.located(wanted)
         path = self._folder.path(located)
         with self._folder.locked(exclusive=True):
-            if not path.exists():
+            if not self._folder.holds(located):
                 raise ModelNotFoundError(name)
             digests = self._folder.digests_of(located)
             self._folder.remove(path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -83,6 +84,8 @@ def read(path: Path) -> ManifestFile:
     except FileNotFoundError:
         raise
     except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:  # nothing can have such a name
+            raise FileNotFoundError(path) from error
         raise StoreError(f"manifest {path} cannot be read: {error.strerror}") from error
     return ManifestFile(
         path=path,

@@ -41,6 +41,8 @@ def layer_path(root: Path, kind: str, name: str = "library/base/latest") -> Path
     raise LookupError(kind)
 
 
+TOO_LONG = f"{'h' * 300}/n/m"
+"""A name of a model, but not of a file."""
 ALIASES = ("base", "BASE:Latest", "library/base", "registry.ollama.ai/library/base:latest", "base:local")
 
 
@@ -59,6 +61,7 @@ async def test_resolve_knows_a_model_by_all_its_names(library: ModelLibrary, wei
         (" ", NameRequiredError()),
         ("a b", InvalidNameError("a b")),
         ("nope", ModelNotFoundError("nope")),
+        (TOO_LONG, ModelNotFoundError(TOO_LONG)),
         ("base:cloud", ModelNotFoundError("base:cloud")),
         ("base:cloud:local", BadRequestError('use either :local or :cloud, not both: "base:cloud:local"')),
     ],
@@ -302,6 +305,7 @@ async def test_delete_keeps_what_others_use(library: ModelLibrary, root: Path, w
         ("", NameRequiredError()),
         ("bad name", BadRequestError('name "bad name" is invalid')),
         ("nope", ModelNotFoundError("nope")),
+        (TOO_LONG, ModelNotFoundError(TOO_LONG)),
         ("nope:cloud", ModelNotFoundError("nope:cloud")),
     ],
 )
