@@ -92,7 +92,7 @@ class ThreadCount:
         elif self.current < self._most and room >= _ROOM and window.end >= self._raise_at:
             self._raise(int(room / 2))
         else:
-            self._last()
+            self._hold()
         return self.current
 
     def _lower(self, by: int, now: float) -> None:
@@ -106,7 +106,7 @@ class ThreadCount:
         self.current = min(self._most, self.current + max(1, by))
         self._trial = _TRIAL
 
-    def _last(self) -> None:
+    def _hold(self) -> None:
         if self._trial:
             self._trial -= 1
             self._pause = self._pause if self._trial else 0.0
