@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Final
 
 from pollama.scheduler.ground import Ground, left_out
@@ -29,7 +28,7 @@ def _in_groups(ground: Ground, groups: int) -> Alternative | None:
         return None
     times = "" if groups == 1 else f", {groups} times to keep all of them at work"
     reason = f"layers over {stage_count(plan)} devices{times}{left_out([plan], ground.usable)}"
-    return ground.case.alternative("pipeline", [replace(plan, groups=groups)] * groups, reason)
+    return ground.case.alternative("pipeline", [plan] * groups, reason)
 
 
 def hybrid(ground: Ground) -> Alternative | None:

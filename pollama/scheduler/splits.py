@@ -7,7 +7,7 @@ the model does not fit yet. In a small split each device is tried whether it wou
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Final
 
@@ -41,7 +41,8 @@ def best_split(ground: Ground, size: int = 0) -> Plan | None:
     if not splits and not size:
         splits = [split for pool in pools if (split := _with_host(ground, pool))]
     splits.sort(key=lambda split: -split.worth)
-    plans = filter(None, (ground.case.fit(split.team) for split in splits))
+    fitted = filter(None, (ground.case.fit(split.team) for split in splits))
+    plans = (replace(plan, groups=ground.groups) for plan in fitted)
     return max(islice(plans, _FITTED), key=lambda plan: _worth(ground, plan), default=None)
 
 

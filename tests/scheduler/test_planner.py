@@ -8,7 +8,7 @@ from itertools import combinations, pairwise, permutations
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from pollama.scheduler.capacity import single
@@ -384,6 +384,7 @@ ALIKE = st.sampled_from([["cpu"], ["cuda", "rocm"]]).flatmap(
 
 @settings(max_examples=60, deadline=None)
 @given(described=ALIKE, gib=SIZES)
+@example(described=[("cpu", 2.0, 1.0), ("cpu", 4.0, 1.0), ("cpu", 1.0, 2.0)], gib=2.0)
 def test_one_device_more_never_makes_the_chosen_layout_noticeably_slower(
     described: list[tuple[str, float, float]], gib: float
 ) -> None:
