@@ -44,6 +44,17 @@ def missing() -> int:
     return 200
 
 
+@anthropic.beta_tool
+def get_weather(city: str) -> str:
+    """Return the weather of a city.
+
+    Args:
+        city: Its name.
+    """
+    assert city == "Oslo"
+    return str(ASK["result"])
+
+
 called = chat(user(ASK["weather"]), tools=TOOLS)
 call = next(block for block in called.content if block.type == "tool_use")
 result = {"type": "tool_result", "tool_use_id": call.id, "content": ASK["result"]}
@@ -53,6 +64,8 @@ history = [
     {"role": "user", "content": [result]},
 ]
 answered = chat(history, tools=TOOLS)
+ran = client.beta.messages.tool_runner(messages=user(ASK["weather"]), tools=[get_weather], **SETTINGS).until_done()
+assert [block.text for block in ran.content if block.type == "text"] == [answered.content[0].text]
 structured = chat(user(ASK["structured"]), output_config={"format": {"type": "json_schema", "schema": ASK["schema"]}})
 plain = chat(user(ASK["chat"]))
 counted = client.messages.count_tokens(model="demo", messages=user(ASK["chat"]), thinking={"type": "disabled"})
