@@ -22,9 +22,8 @@ from benchmarks.serve.measure import compare, measure
 from benchmarks.serve.neighbour import busy_core
 from benchmarks.serve.servers import Server, Setting, free_port, llama_server, pollama, started, until_ready
 from benchmarks.serve.workload import Scenario
+from pollama.runners.spare import runner_environment
 
-PASSIVE: Final = {"OMP_WAIT_POLICY": "passive"}
-"""Threads that wait sleep: what pollama tells its runners."""
 _DEFAULT_CLIENTS: Final = 16
 Record = dict[str, Any]
 
@@ -47,7 +46,7 @@ class Bench:
     def setting(self, subject: Subject, slots: int) -> Setting:
         """Return equal conditions for both servers."""
         file = subject.file(self.folder)
-        return Setting(model=file, slots=slots, context=CONTEXT, threads=self.threads, environment=PASSIVE)
+        return Setting(model=file, slots=slots, context=CONTEXT, threads=self.threads)
 
     def store(self, subject: Subject) -> Path:
         """Return the folder of pollama's models."""
@@ -97,7 +96,7 @@ async def same(bench: Bench) -> list[Record]:
 
 def _untold(bench: Bench, subject: Subject, threads: int = 0) -> Setting:
     """Return no setting at all: the servers decide."""
-    return Setting(model=subject.file(bench.folder), threads=threads, environment={})
+    return Setting(model=subject.file(bench.folder), threads=threads)
 
 
 async def defaults(bench: Bench) -> list[Record]:
@@ -180,7 +179,7 @@ async def _engine(
     arguments = [part for name, value in options.items() for part in (f"--{name}", str(value))]
     command = [sys.executable, "-m", "benchmarks.serve.inprocess", str(setting.model), *arguments]
     pipe = asyncio.subprocess.PIPE
-    async with started(command, setting.environment, bench.log, stdin=pipe, stdout=pipe) as process:
+    async with started(command, runner_environment(os.environ), bench.log, stdin=pipe, stdout=pipe) as process:
         assert process.stdin is not None
         assert process.stdout is not None
         to_engine, from_engine = process.stdin, process.stdout

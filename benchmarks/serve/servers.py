@@ -28,16 +28,12 @@ _END_SECONDS: Final = 10.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setting:
-    """What both servers are told. ``slots`` requests at once, each with ``context`` tokens; 0: the server's default.
-
-    ``environment`` is added to what they inherit.
-    """
+    """What both servers are told. ``slots`` requests at once, each with ``context`` tokens; 0: the server's default."""
 
     model: Path
     slots: int = 0
     context: int = 0
     threads: int = 0
-    environment: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +116,7 @@ async def llama_server(program: Path, setting: Setting, log: IO[bytes], *, cores
     command += ["-c", str(setting.context * max(setting.slots, 1))] if setting.context else []
     command += ["-t", str(setting.threads)] if setting.threads else []
     url = f"http://127.0.0.1:{port}"
-    async with started(command, setting.environment, log) as process:
+    async with started(command, {}, log) as process:
         await until_ready(f"{url}/health", process)
         yield Server("llama-server", url, LlamaServer(), (psutil.Process(process.pid),))
 
@@ -137,7 +133,6 @@ def pollama_environment(setting: Setting, folder: Path, port: int) -> dict[str, 
         "OLLAMA_MODELS": str(folder / "models"),
         "OLLAMA_HOST": f"127.0.0.1:{port}",
         **{name: str(number) for name, number in numbers.items() if number},
-        **setting.environment,
     }
 
 

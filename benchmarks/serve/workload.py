@@ -58,8 +58,11 @@ def words(count: int, dice: random.Random) -> str:
 
 
 def random_texts(scenario: Scenario, seed: int) -> Iterator[str]:
-    """Yield prompts without end, the same ones for the same seed; only ``shared_words`` make their beginnings alike."""
-    dice = random.Random(seed)  # noqa: S311 (reproducible)
+    """Yield prompts without end, the same ones for the same seed, others for each load, as servers remember prompts.
+
+    Only ``shared_words`` make their beginnings alike.
+    """
+    dice = random.Random(f"{scenario.name} {seed}")  # noqa: S311 (reproducible)
     begin = words(scenario.shared_words, random.Random(0)) + " " if scenario.shared_words else ""  # noqa: S311
     for length in itertools.cycle(scenario.prompt_words):
         yield begin + words(length, dice)

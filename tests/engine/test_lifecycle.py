@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import sys
 import threading
 import time
 from dataclasses import replace
@@ -32,6 +34,15 @@ def test_loading_reports_progress_and_facts(probe_model: Path) -> None:
     assert (info.bos, info.bos_text, info.adds_bos, info.eos) == (1, "<s>", True, 2)
     assert info.generates
     assert [(use.device, use.weights > 1_000_000, use.kv) for use in info.buffers] == [("CPU", True, 1536 * 512)]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_loading_leaves_no_threads_that_would_make_others_sleep(probe_model: Path) -> None:
+    before = set(os.listdir("/proc/self/task"))
+    engine = Engine.load(spec_of(probe_model, options=Options(num_thread=2)), lambda share: None)
+    left = set(os.listdir("/proc/self/task")) - before
+    engine.close()
+    assert not left
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:

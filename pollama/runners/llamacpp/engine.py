@@ -92,7 +92,7 @@ class Engine:
 
         Raises LoadError (with llama.cpp's reason) or WeightsError.
         """
-        return cls(spec, briefly(load, spec, on_progress))
+        return briefly(lambda: cls(spec, load(spec, on_progress)))
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
         """Begin to work; everything is delivered in ``loop``."""
