@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import sys
 import threading
 import time
@@ -38,9 +37,9 @@ def test_loading_reports_progress_and_facts(probe_model: Path) -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_loading_leaves_no_threads_that_would_make_others_sleep(probe_model: Path) -> None:
-    before = set(os.listdir("/proc/self/task"))
+    before = set(Path("/proc/self/task").iterdir())
     engine = Engine.load(spec_of(probe_model, options=Options(num_thread=2)), lambda share: None)
-    left = set(os.listdir("/proc/self/task")) - before
+    left = set(Path("/proc/self/task").iterdir()) - before
     engine.close()
     assert not left
 
