@@ -55,7 +55,7 @@ from pollama.scheduler.residency import (
     next_deadline,
     set_deadline,
 )
-from pollama.scheduler.room import Room
+from pollama.scheduler.room import Placer, Room
 from pollama.scheduler.round import Round
 from pollama.scheduler.rules import ruled_options, ruled_wish
 from pollama.scheduler.scaling import pick, plan_another, wants_another
@@ -74,6 +74,7 @@ class Core:
     def __init__(self, policy: Policy) -> None:
         self._policy = policy
         self._memory = Memory(policy)
+        self._placer = Placer(self._memory)
         self._queue = FairQueue()
         self._replicas = Fleet()
         self._leases: dict[int, int] = {}
@@ -135,6 +136,7 @@ class Core:
                 self._expire(model)
             case events.DevicesChanged(devices, links):
                 self._memory.read(devices, self._replicas, links)
+                self._placer.forget()
                 self._leave_lost_devices()
                 self._surveying = False
                 self._trust_books()
@@ -143,8 +145,10 @@ class Core:
                 self._relieve()
             case events.Timed(statuses):
                 learn(self._memory, self._replicas.ready(), statuses, self._policy)
+                self._placer.forget()
             case events.Reconfigured(policy):
                 self._policy = policy
+                self._placer.forget()
             case events.Elapsed():
                 self._wake_at = float("inf")
             case events.Closed():
@@ -250,9 +254,10 @@ class Core:
 
     def _grant_from_fresh(self) -> None:
         """Serve those for whom a replica was loaded, before anybody may claim it."""
-        for ticket in self._queue.ordered():
-            ready = (replica for replica in self._replicas if ticket.id <= replica.newest_waiter and replica.has_room)
-            fresh = [replica for replica in ready if self._serves(replica, ticket)]
+        ready = [replica for replica in self._replicas if replica.newest_waiter and replica.has_room]
+        for ticket in self._queue.ordered() if ready else ():
+            fresh = [replica for replica in ready if ticket.id <= replica.newest_waiter and replica.has_room]
+            fresh = [replica for replica in fresh if self._serves(replica, ticket)]
             if fresh:
                 self._grant(ticket, self._pick(ticket, fresh))
 
@@ -280,7 +285,7 @@ class Core:
 
     def _provide(self, ticket: Ticket) -> None:
         """Start what is needed for a ticket that no replica serves."""
-        room = Room(ticket, self._memory, self._policy, self._round.kept)
+        room = Room(ticket, self._placer, self._policy, self._round.kept)
         ideal = room.alone()
         if isinstance(ideal, Refusal):  # 6
             self._refuse(ticket, (BadRequestError if ideal.is_mistake else PlacementError)(ideal.reason))
@@ -475,7 +480,7 @@ class Core:
             self._commands.append(events.Wake(deadline))
 
     def _serves(self, replica: Replica, ticket: Ticket) -> bool:
-        return replica.serves(ticket, self._context_lengths(ticket)[0])
+        return replica.key == ticket.key and replica.serves(ticket, self._context_lengths(ticket)[0])
 
     def _context_lengths(self, ticket: Ticket) -> list[int]:
         request = ticket.request

@@ -129,10 +129,8 @@ class Replica:
         return sum(held.tokens for held in self.leases.values())
 
     def serves(self, ticket: Ticket, context_length: int) -> bool:
-        """Tell whether ``ticket``, which would get ``context_length``, needs no other load than this one."""
-        if self.state == "unloading" or self.draining or self.key != ticket.key:
-            return False
-        if not self._grants(ticket.request.wish):
+        """Tell whether a ticket for the same model, which would get ``context_length``, needs no other load."""
+        if not self.stays or not self._grants(ticket.request.wish):
             return False
         return self.target == ticket.target or self._has_what_it_asks(ticket.request.options, context_length)
 
