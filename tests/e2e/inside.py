@@ -8,8 +8,6 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from pollama.config import Config
 from pollama.discover.devices import DeviceReader
 from pollama.server import serving
@@ -36,15 +34,3 @@ async def serving_on(reader: Callable[[Config], DeviceReader], home: Path, **set
         server = Endpoint(f"http://{address}")
         await asyncio.to_thread(create_from_file, server, "probe", MODELS / "probe.gguf")
         yield server
-
-
-def children(module: str) -> list[psutil.Process]:
-    """Return the child processes of the server inside this process that run ``module``, the oldest first."""
-    found = []
-    for child in psutil.Process().children(recursive=True):
-        try:
-            if module in child.cmdline():
-                found.append((child.create_time(), child))
-        except psutil.NoSuchProcess:
-            continue
-    return [child for _, child in sorted(found, key=lambda pair: pair[0])]

@@ -15,8 +15,8 @@ import pytest
 from pollama.discover.cpu import cpu_device
 from pollama.discover.devices import DeviceReader
 from pollama.types.devices import Device, Telemetry
-from tests.e2e.inside import children, serving_on
-from tests.e2e.processes import RUNNER
+from tests.e2e.inside import serving_on
+from tests.e2e.processes import RUNNER, children
 from tests.e2e.server import Endpoint
 from tests.e2e.test_multigpu import COUNTED, ENDLESS, ENDLESS_OPTIONS, counted
 from tests.e2e.test_split import CORES, WORKER, texts

@@ -1,12 +1,11 @@
 """`kill -9` of the engine's probe while requests are answered: nobody notices.
 
-POLLAMA_KILLS says how often (default 3).
+POLLAMA_KILLS says how often (default 2).
 """
 
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
 import sys
 from collections.abc import AsyncIterator
@@ -18,11 +17,11 @@ import psutil
 import pytest
 
 from pollama.discover.devices import DeviceReader
-from tests.e2e.inside import children, serving_on
+from tests.e2e.inside import serving_on
+from tests.e2e.processes import children, leaks
 from tests.e2e.server import Endpoint
-from tests.e2e.test_multigpu import COUNTED, ENDLESS, ENDLESS_OPTIONS, counted
+from tests.e2e.test_multigpu import COUNTED, ENDLESS, ENDLESS_OPTIONS, KILLS, counted
 
-KILLS = int(os.environ.get("POLLAMA_KILLS", "3"))
 PROBE = "tests.e2e.asked_probe"
 
 
@@ -70,5 +69,5 @@ async def test_a_killed_probe_costs_nothing(server: Endpoint) -> None:
             assert (await anext(stream)).response, "the stream goes on"
             assert await counted(server) == COUNTED
             assert children(PROBE) == []
-        assert psutil.Process().num_fds() - files < KILLS, "a dead probe leaves nothing open"
+        assert not leaks(psutil.Process(), files, KILLS)
         await stream.aclose()

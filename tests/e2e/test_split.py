@@ -18,15 +18,14 @@ import psutil
 import pytest
 
 from tests.e2e.conftest import MODELS, create_from_file
-from tests.e2e.processes import RUNNER, processes, runners
+from tests.e2e.processes import RUNNER, leaks, processes, runners
 from tests.e2e.server import Endpoint, Server, running_server
-from tests.e2e.test_multigpu import COUNTED, ENDLESS, ENDLESS_OPTIONS, counted
+from tests.e2e.test_multigpu import COUNTED, KILLS, counted, refused
 from tools.random_model import Spec, write_random_model
 
 CORES = sorted(os.sched_getaffinity(0))[:2]
 SEQUENCES = 16
 WORKER = "pollama.runners.rpc"
-KILLS = int(os.environ.get("POLLAMA_KILLS", "2"))
 
 pytestmark = pytest.mark.skipif(len(CORES) < 2, reason="needs two cores")
 
@@ -111,23 +110,12 @@ async def only_pair(server: Server) -> dict[str, psutil.Process]:
         await asyncio.sleep(0.05)
 
 
-async def refused(client: ollama.AsyncClient, started: asyncio.Event) -> str:
-    """Stream until the end of the runner; return what the client is told."""
-
-    async def stream() -> None:
-        async for _ in await client.generate(**ENDLESS, options=ENDLESS_OPTIONS):  # type: ignore[call-overload]
-            started.set()
-
-    with pytest.raises(ollama.ResponseError) as caught:
-        await stream()
-    return str(caught.value)
-
-
 @pytest.mark.timeout(60 + 20 * KILLS)
 @pytest.mark.parametrize("victim", [WORKER, RUNNER])
 async def test_requests_of_a_killed_split_fail_and_the_next_one_is_served(server: Server, victim: str) -> None:
     assert await counted(server) == COUNTED
-    files = psutil.Process(server.process.pid).num_fds()
+    head = psutil.Process(server.process.pid)
+    files = head.num_fds()
     async with ollama.AsyncClient(server.url) as client:
         for _ in range(KILLS):
             assert await counted(server) == COUNTED
@@ -142,4 +130,4 @@ async def test_requests_of_a_killed_split_fail_and_the_next_one_is_served(server
             await asyncio.to_thread(psutil.wait_procs, list(pair.values()))
         assert await counted(server) == COUNTED
         await only_pair(server)
-    assert psutil.Process(server.process.pid).num_fds() - files < KILLS, "what is dead leaves nothing open"
+    assert not leaks(head, files, KILLS)
