@@ -115,6 +115,29 @@ async def test_what_was_measured_is_shown(server: Server) -> None:
     assert replica["tokens"]["decoded"] >= 10
 
 
+async def test_a_rebalance_brings_the_layout_of_changed_settings_and_no_request_fails(server: Server) -> None:
+    def choose(strategy: str) -> None:
+        server.json("PUT", "/api/multigpu/config", {"multi_gpu": {"strategy": strategy}})
+
+    choose("pipeline")
+    with ollama.Client(server.url) as client:
+        stream = endless(client)
+        split = await asyncio.to_thread(placed, server)
+        assert set(split) == {f"cpu:{core}" for core in CORES}
+        assert server.json("POST", "/api/multigpu/rebalance") == {"moves": []}, "it is where it should be"
+        choose("data")
+        begun = server.json("POST", "/api/multigpu/rebalance")["moves"]
+        assert begun
+        while any(move["state"] == "loading" for move in moves(server)):
+            assert next(stream).response, "the stream goes on while the new replica loads"
+        assert await counted(server) == COUNTED, "the new replica answers"
+        assert next(stream).response, "and the old one finishes what it has"
+        stream.close()  # type: ignore[attr-defined]
+    while any(move["state"] != "done" for move in moves(server)):
+        assert await counted(server) == COUNTED
+    assert len(await asyncio.to_thread(placed, server)) == 1
+
+
 def test_a_change_of_settings_survives_a_restart(tmp_path: Path, settings: Path) -> None:
     with running_server(tmp_path) as server:
         changed = server.json("PUT", "/api/multigpu/config", {"multi_gpu": {"strategy": "pipeline"}})
