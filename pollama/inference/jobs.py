@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+from pollama.inference.prompting import MEDIA_MARKER
 from pollama.prompts.reading import Reading
 from pollama.types.generation import GenerateJob, Sampling
 from pollama.types.json import Json
@@ -70,6 +71,7 @@ def generate_job(
     return GenerateJob(
         prompt=prompt,
         media=list(media),
+        media_marker=MEDIA_MARKER if media else "",
         max_tokens=-1 if most == 0 and not native else most,
         keep=options.num_keep,
         shift=shift,
