@@ -129,6 +129,7 @@ def pollama_environment(setting: Setting, folder: Path, port: int) -> dict[str, 
         "LLAMA_ARG_THREADS": setting.threads,
     }
     return {
+        "PYTHONDONTWRITEBYTECODE": "",  # modules are compiled once, as an installation has them
         "HOME": str(folder),
         "OLLAMA_MODELS": str(folder / "models"),
         "OLLAMA_HOST": f"127.0.0.1:{port}",
