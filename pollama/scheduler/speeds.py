@@ -64,12 +64,12 @@ _NETWORK: Final = Border(latency=5e-4, bandwidth=1e8)
 
 _IN_WORKER: Final = Speed(bandwidth=0.85, compute=0.6)
 """Of a CPU device's speed, what is left in a worker, which cannot rearrange the weights for its processor."""
-JOINED_SHARE: Final = 0.87
+JOINED_SHARE: Final = 0.84
 """Of the cores of several CPU devices together, what one engine on all of them makes of it."""
 TENSOR_SHARE: Final = 0.9
-CORE_SYNC: Final = 5e-4
-"""Seconds per layer and pass until all cores of joined CPU devices have met: 4e-4 to 8e-4 were measured on two cores
-that other programs wanted too, with threads that sleep while they wait."""
+CORE_SYNC: Final = 2e-5
+"""Seconds per layer and pass until all cores of joined CPU devices have met, with threads that wait awake: steps on two
+cores leave next to nothing for it (docs/performance.md). Threads that sleep take 4e-4 to 8e-4."""
 
 
 def speed_of(device: Device) -> Speed:
