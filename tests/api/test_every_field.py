@@ -6,7 +6,6 @@ fields that the documentation lists as ignored (``Ignored`` in the schemas) make
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import fields
 from typing import Any
@@ -25,8 +24,9 @@ from pollama.types.library import ModelDescription, ModelDetails
 from pollama.types.messages import ToolCall
 from pollama.types.options import LOAD_OPTIONS, Options
 from pollama.types.requests import CompletionRequest
-from tests.api.conftest import Answer, Api
+from tests.api.conftest import Api
 from tests.api.fakes import make_model
+from tests.api.test_fields import steady
 
 PARAMETERS: dict[str, Any] = {
     "type": "object",
@@ -277,15 +277,6 @@ def without(value: Any, path: tuple[str, ...]) -> Any:
     if not rest:
         return {key: inner for key, inner in value.items() if key != name}
     return {key: without(inner, tuple(rest)) if name in (key, "*") else inner for key, inner in value.items()}
-
-
-def steady(answer: Answer) -> str:
-    """Return an answer without what is different every time."""
-    return re.sub(
-        r'"(id|call_id|created|created_at|completed_at|request_id)":("[^"]*"|\d+)|(chatcmpl-|_)\d+',
-        "",
-        answer.body.decode(),
-    )
 
 
 async def effect(api: Api, route: str, body: dict[str, Any]) -> tuple[str, str]:
