@@ -1,7 +1,7 @@
 """Nothing is accepted and overlooked: every field that the official clients can send stands in a schema.
 
-There it is read (``test_every_field.py``), refused by name, or ignored as Ollama ignores it; a new version of a client that brings another field
-fails here until somebody decides which.
+There it is read (``test_every_field.py``), refused by name, or ignored as Ollama ignores it; a new version of a client
+that brings another field fails here until somebody decides which.
 """
 
 from __future__ import annotations
