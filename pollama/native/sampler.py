@@ -151,6 +151,11 @@ class Candidates:
         """Return candidates of equal weight."""
         return cls(np.array(tokens, np.int32), 0.0)
 
+    @property
+    def possible(self) -> int:
+        """How many of them no sampler has ruled out."""
+        return int(np.count_nonzero(np.isfinite(self.data["logit"])))
+
     def chosen(self) -> int:
         """Return the token a chain has selected."""
         selected = self.structure.selected

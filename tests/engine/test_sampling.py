@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from pollama.errors import GenerationError
 from pollama.native.errors import NativeError
 from pollama.native.model import Model, Placement
-from pollama.native.sampler import Candidates, Chain
+from pollama.native.sampler import Candidates, Chain, Grammar
 from pollama.native.vocabulary import Vocabulary
 from pollama.runners.llamacpp.sampling import TokenChooser, chain_settings, score
 from pollama.types.generation import GenerateJob, Sampling
@@ -161,36 +162,56 @@ def test_what_is_not_a_number_is_no_choice(vocabulary: Vocabulary, sampling: Sam
     chooser.close()
 
 
+SAMPLINGS = st.builds(
+    Sampling,
+    temperature=st.sampled_from([0.0, 0.8, 2.0]),
+    top_k=st.sampled_from([0, 1, 5, 40, 5000]),
+    top_p=st.sampled_from([0.5, 0.9, 1.0]),
+    min_p=st.sampled_from([0.0, 0.1]),
+    typical_p=st.sampled_from([0.7, 1.0]),
+    repeat_last_n=st.sampled_from([0, 4, 64, -1]),
+    repeat_penalty=st.sampled_from([0.8, 1.0, 1.3]),
+    presence_penalty=st.sampled_from([-1.0, 0.0, 1.5]),
+    frequency_penalty=st.sampled_from([0.0, 0.5]),
+    seed=st.integers(0, 2**32 - 2),
+)
+
+
 @given(
     seed=st.integers(0, 2**32 - 1),
-    sampling=st.builds(
-        Sampling,
-        temperature=st.sampled_from([0.0, 0.8, 2.0]),
-        top_k=st.sampled_from([0, 1, 5, 40, 5000]),
-        top_p=st.sampled_from([0.5, 0.9, 1.0]),
-        min_p=st.sampled_from([0.0, 0.1]),
-        typical_p=st.sampled_from([0.7, 1.0]),
-        repeat_last_n=st.sampled_from([0, 4, 64, -1]),
-        repeat_penalty=st.sampled_from([0.8, 1.0, 1.3]),
-        presence_penalty=st.sampled_from([-1.0, 0.0, 1.5]),
-        frequency_penalty=st.sampled_from([0.0, 0.5]),
-        seed=st.integers(0, 2**32 - 2),
-    ),
+    sampling=SAMPLINGS,
+    rule=st.sampled_from(["", "root ::= [a-z ]*", "root ::= ([a-m] | [0-9] [0-9])*"]),
 )
 def test_the_choice_is_that_of_the_whole_chain_over_all_tokens(
-    vocabulary: Vocabulary, *, seed: int, sampling: Sampling
+    vocabulary: Vocabulary, *, seed: int, sampling: Sampling, rule: str
 ) -> None:
     settings = chain_settings(sampling, 256)
     dice = np.random.default_rng(seed)
     prompt: list[int] = dice.integers(0, vocabulary.length, 50).tolist()
-    chooser, chain = TokenChooser(vocabulary, settings), Chain(vocabulary, settings)
+    grammar, reference = (Grammar(vocabulary, rule) if rule else None for _ in range(2))
+    chooser, chain = TokenChooser(vocabulary, settings, grammar), Chain(vocabulary, settings)
     chooser.remember(prompt)
     for token in prompt:
         chain.accept(token)
     for _ in range(5):
         logits = (dice.standard_normal(vocabulary.length) * 3).astype(np.float32)
-        expected = chain.apply(Candidates(np.arange(vocabulary.length, dtype=np.int32), logits))
-        chain.accept(expected)
-        assert chooser.choose(logits) == expected
+        logits[[token for token in range(vocabulary.length) if vocabulary.ends(token)]] = -np.inf
+        assert chooser.choose(logits) == expected_choice(chain, reference, logits)
     chooser.close()
     chain.close()
+    if reference is not None:
+        reference.close()
+
+
+def expected_choice(chain: Chain, grammar: Grammar | None, logits: NDArray[np.float32]) -> int:
+    """Return what the whole chain chooses among all tokens, or where the grammar forbids that, among all it leaves."""
+    everything = np.arange(len(logits), dtype=np.int32)
+    expected = chain.apply(Candidates(everything, logits))
+    if grammar is not None:
+        if not grammar.allows(expected):
+            candidates = Candidates(everything, logits)
+            grammar.mask(candidates)
+            expected = chain.apply(candidates)
+        grammar.accept(expected)
+    chain.accept(expected)
+    return expected

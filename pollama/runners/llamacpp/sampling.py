@@ -18,6 +18,8 @@ from pollama.types.generation import Sampling
 
 _GROUP: Final = 64
 """Tokens whose best one stands for them while a bound for the best of all is sought."""
+_LIKELY: Final = 256
+"""How many more tokens than the chain needs a grammar is asked about before it is asked about all."""
 
 
 def chain_settings(sampling: Sampling, context: int) -> ChainSettings:
@@ -114,27 +116,51 @@ class TokenChooser:
         """Choose among the tokens that the grammar leaves, again where one turns out to be no text."""
         logits = logits.copy()
         while True:
-            candidates = Candidates(self._all_ids, logits)
-            grammar.mask(candidates)
-            token = self._chain.apply(candidates)
+            token = self._chain.apply(self._left_by(grammar, logits))
             if grammar.allows(token):
                 return token
             if grammar.goes_on_as_text(token) or np.isneginf(logits[token]):
                 raise NativeError("no token of the vocabulary continues the requested format")
             logits[token] = -np.inf
 
+    def _left_by(self, grammar: Grammar, logits: NDArray[np.float32]) -> Candidates:
+        """Return tokens that the chain can choose among those that the grammar leaves.
+
+        Mostly they are among the likely ones, and a look at those takes a hundredth of one at all.
+        """
+        likely = self._likely(logits, _LIKELY)
+        if likely is not None:
+            grammar.mask(likely)
+            if likely.possible >= self._needed:
+                return likely
+        candidates = Candidates(self._all_ids, logits)
+        grammar.mask(candidates)
+        return candidates
+
+    @property
+    def _needed(self) -> int:
+        """How many tokens the chain chooses from, those included that penalties may move behind others."""
+        return (1 if self._settings.greedy else self._settings.top_k) + len(self._recent)
+
     def _candidates(self, logits: NDArray[np.float32]) -> Candidates:
-        """Return the tokens that the chain can choose: all, or a few that its top k are certainly among.
+        """Return the tokens that the chain can choose: all, or a few that its top k are certainly among."""
+        likely = self._likely(logits, 0)
+        if likely is not None:
+            return likely
+        _require_numbers(logits)
+        return Candidates(self._all_ids, logits)
+
+    def _likely(self, logits: NDArray[np.float32], more: int) -> Candidates | None:
+        """Return the tokens that the chain's top k are certainly among, with ``more`` than those; None: all may be.
 
         Penalties move only recent tokens, so those and the best k + (number of recent) others are enough.
         """
-        count = 1 if self._settings.greedy else self._settings.top_k
-        recent = list(set(self._recent))
-        possible = _at_least(logits, count + len(recent)) if count > 0 else None
+        if not self._settings.greedy and self._settings.top_k <= 0:
+            return None
+        possible = _at_least(logits, self._needed + more)
         if possible is None:
-            _require_numbers(logits)
-            return Candidates(self._all_ids, logits)
-        possible[recent] = True
+            return None
+        possible[list(self._recent)] = True
         ids = np.flatnonzero(possible).astype(np.int32)
         return Candidates(ids, logits[ids])
 
