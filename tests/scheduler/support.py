@@ -222,6 +222,10 @@ class FakeRunner:
         self.closed = False
         self._ended: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
+    @property
+    def ended(self) -> bool:
+        return self._ended.done()
+
     def die(self, reason: str) -> None:
         self._ended.set_result(reason)
 
