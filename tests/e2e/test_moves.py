@@ -69,6 +69,12 @@ async def test_a_replica_moves_and_no_request_fails(server: Server) -> None:
     assert [runner.cpu_affinity() for runner in runners(server)] == [[int(target.removeprefix("cpu:"))]]
 
 
+def states(server: Endpoint) -> list[str]:
+    """Return whether the replicas of the only model are loading, ready or leaving."""
+    (model,) = server.json("GET", "/api/multigpu/models")["models"]
+    return [replica["state"] for replica in model["replicas"]]
+
+
 def moves(server: Endpoint) -> Any:
     return server.json("GET", "/api/multigpu/status")["moves"]
 
@@ -117,17 +123,19 @@ async def test_what_was_measured_is_shown(server: Server) -> None:
 
 async def test_a_rebalance_brings_the_layout_of_changed_settings_and_no_request_fails(server: Server) -> None:
     def choose(strategy: str) -> None:
-        server.json("PUT", "/api/multigpu/config", {"multi_gpu": {"strategy": strategy}})
+        settings = {"strategy": strategy, "data_parallel": {"replicas": 2}}
+        server.json("PUT", "/api/multigpu/config", {"multi_gpu": settings})
 
     choose("pipeline")
     with ollama.Client(server.url) as client:
         stream = endless(client)
-        split = await asyncio.to_thread(placed, server)
-        assert set(split) == {f"cpu:{core}" for core in CORES}
+        while states(server) != ["ready", "ready"]:
+            assert next(stream).response, "the second group of the split loads"
+        assert set(placed(server)) == {f"cpu:{core}" for core in CORES}
         assert server.json("POST", "/api/multigpu/rebalance") == {"moves": []}, "it is where it should be"
         choose("data")
         begun = server.json("POST", "/api/multigpu/rebalance")["moves"]
-        assert begun
+        assert sorted(move["to"] for move in begun) == [[f"cpu:{core}"] for core in CORES]
         while any(move["state"] == "loading" for move in moves(server)):
             assert next(stream).response, "the stream goes on while the new replica loads"
         assert await counted(server) == COUNTED, "the new replica answers"
@@ -135,7 +143,7 @@ async def test_a_rebalance_brings_the_layout_of_changed_settings_and_no_request_
         stream.close()  # type: ignore[attr-defined]
     while any(move["state"] != "done" for move in moves(server)):
         assert await counted(server) == COUNTED
-    assert len(await asyncio.to_thread(placed, server)) == 1
+    assert sorted(placed(server)) == [f"cpu:{core}" for core in CORES]
 
 
 def test_a_change_of_settings_survives_a_restart(tmp_path: Path, settings: Path) -> None:
