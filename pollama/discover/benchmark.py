@@ -93,7 +93,7 @@ class Benchmark:
     async def _run(self, command: Sequence[str], result: type[T], subject: str) -> T | None:
         try:
             return msgspec.json.decode(await output_of(command, self._environ, _SECONDS), type=result)
-        except (OSError, TimeoutError, msgspec.DecodeError) as error:
+        except (OSError, TimeoutError, msgspec.DecodeError, UnicodeDecodeError) as error:
             log.warning("%s could not be measured: %s", subject, error or type(error).__name__)
             return None
 

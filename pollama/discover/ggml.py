@@ -36,7 +36,7 @@ async def engine_devices(environ: Mapping[str, str], command: Sequence[str] = PR
     try:
         output = await output_of(command, environ, _PROBE_SECONDS)
         devices = msgspec.json.decode(output, type=list[EngineDevice])
-    except (OSError, TimeoutError, msgspec.DecodeError) as error:
+    except (OSError, TimeoutError, msgspec.DecodeError, UnicodeDecodeError) as error:
         log.warning("the engine's devices could not be listed: %s", error or type(error).__name__)
         return None
     return [device for device in devices if device.kind in ("gpu", "igpu") and device.total_bytes > 0]

@@ -107,7 +107,7 @@ class RunnerProcess:
     async def _read_statuses(self) -> bool:
         """Read the status lines; True when the runner says that it is ready, False when it ends without."""
         async for line in self._process.lines():
-            with contextlib.suppress(msgspec.DecodeError):  # not ours: something that Python was told to print at start
+            with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError):  # not ours: printed at start
                 if msgspec.json.decode(line, type=RunnerStatus).state == "ready":
                     return True
         return False

@@ -60,7 +60,7 @@ class DeviceWorker:
 
     async def _endpoint(self) -> str:
         async for line in self.process.lines():
-            with contextlib.suppress(msgspec.DecodeError):  # not ours: something that Python was told to print at start
+            with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError):  # not ours: printed at start
                 return msgspec.json.decode(line, type=WorkerReady).endpoint
         raise LoadError(await self.end())
 

@@ -20,7 +20,8 @@ from tests.runners.conftest import environment, make_spec
 HEAD = """
 import asyncio
 from pollama.runners.process import LocalLauncher
-from tests.runners.conftest import environment, make_spec, scripted
+from pollama.runners.spare import RunnerSource
+from tests.runners.conftest import SCRIPTED, environment, make_spec, scripted
 
 async def main():
     runner = await LocalLauncher(environment(), scripted()).launch(make_spec("ready"))
@@ -33,6 +34,14 @@ asyncio.run(main())
 
 def _children() -> list[psutil.Process]:
     return psutil.Process().children(recursive=True)
+
+
+async def test_what_others_print_at_start_is_passed_over(make_launcher: Callable[..., LocalLauncher]) -> None:
+    program = "echo hello; printf '\\377\\n'; exec \"$@\""
+    runner = await make_launcher(source=RunnerSource(environment(), ("sh", "-c", program, "sh", *SCRIPTED))).launch(
+        make_spec("ready")
+    )
+    await runner.close()
 
 
 async def test_close_ends_process_and_socket(launcher: LocalLauncher, sockets: Path) -> None:
