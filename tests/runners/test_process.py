@@ -15,7 +15,7 @@ import pytest
 from pollama.errors import LoadError
 from pollama.runners.process import LocalLauncher
 from pollama.runners.spare import RunnerSource
-from tests.runners.conftest import environment, make_spec
+from tests.runners.conftest import SCRIPTED, environment, make_spec
 
 HEAD = """
 import asyncio
