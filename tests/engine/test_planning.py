@@ -73,7 +73,7 @@ def first_served(*demands: Demand) -> int:
 
 
 def test_a_short_prompt_passes_a_long_one_that_came_before() -> None:
-    long, short = Demand(0, 300, waited=0.5), Demand(1, 16)
+    long, short = Demand(0, 300, waited=0.2), Demand(1, 16)
     assert first_served(long, short) == 1
     assert first_served(Demand(0, 300), Demand(1, 300)) == 0
 

@@ -21,7 +21,7 @@ _OF_WAITING: Final = 0.5
 """Part of the time that a prompt has waited which a step for it may take."""
 _LONGEST: Final = 5.0
 """How many times its target such a step may take."""
-_PASSING: Final = 4.0
+_PASSING: Final = 1.0
 """Seconds by which a prompt may have waited longer, for each second that it takes longer, and be passed."""
 _SLOT: Final = attrgetter("slot")
 
