@@ -124,7 +124,6 @@ async def serving(
         "OLLAMA_MODELS": str(folder / "models"),
         "OLLAMA_HOST": f"127.0.0.1:{port}",
         "OLLAMA_CONTEXT_LENGTH": str(CONTEXT),
-        "OMP_WAIT_POLICY": "passive",
     }
     async with started([*POLLAMA, "serve"], environment, log) as process:
         await until_ready(url, process)
