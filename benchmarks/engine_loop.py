@@ -21,6 +21,7 @@ import numpy as np
 from pollama.native.batch import Batch
 from pollama.native.context import Context, ContextSettings
 from pollama.native.model import Model, Placement
+from pollama.runners.llamacpp.brief import briefly
 from pollama.runners.llamacpp.engine import Engine
 from pollama.types.generation import Delta, Finished, GenerateJob, Sampling
 from pollama.types.options import Options
@@ -122,13 +123,13 @@ async def measure(arguments: argparse.Namespace, sequences: int) -> None:
     """Print the medians for one number of sequences."""
     shape = {"threads": arguments.threads, "batch_size": arguments.batch, "shared": arguments.shared}
     plain = bare(arguments.model, sequences, tokens=arguments.tokens, **shape)
-    engine = EngineRun(arguments.model, sequences, **shape)
     figures: dict[str, list[Figures]] = {"bare": [], "greedy": [], "sampled": []}
     for round_number in range(arguments.rounds):
-        figures["bare"].append(plain(round_number))
+        figures["bare"].append(briefly(plain, round_number))
+        engine = EngineRun(arguments.model, sequences, **shape)
         figures["greedy"].append(await engine.run(round_number, arguments.tokens, GREEDY))
         figures["sampled"].append(await engine.run(100 + round_number, arguments.tokens, SAMPLED))
-    engine.close()
+        engine.close()  # the threads of one, though idle, would make those of the other sleep
     for name, rounds in figures.items():
         speed, processor = (statistics.median(values) for values in zip(*rounds, strict=True))
         print(f"{sequences:3d} sequences  {name:8s}{speed:8.1f} tok/s {processor:8.2f} ms of processor time per token")
