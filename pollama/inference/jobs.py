@@ -33,7 +33,11 @@ def context_shift(request: GenerationRequest, family: str) -> bool:
 
 
 def sampling(options: Options, request: GenerationRequest) -> Sampling:
-    """Return sampler settings in the engine's terms; a negative seed means a random one."""
+    """Return sampler settings in the engine's terms; a negative seed means a random one.
+
+    Raises OptionTypeError for a number that 32 bits cannot hold.
+    """
+    options.require_finite()
     return Sampling(
         seed=options.seed + request.choice if options.seed >= 0 else None,
         temperature=options.temperature,

@@ -24,22 +24,26 @@ from pollama.native.child import end_with_parent, result_stream
 from pollama.native.library import LOG, initialise, logger
 
 _TENSOR: Final = re.compile(r"\[\s*(\d+)/\s*(\d+)\]")
-_INTERVAL: Final = 0.25
+_INTERVAL: Final = 0.1
 """Seconds between two reports."""
 
 
 class _Reporter(logging.Handler):
-    """Turns llama.cpp's lines about tensors into reports: the first at once, then one in each interval."""
+    """Turns llama.cpp's lines about tensors into reports, one in each interval: of what is quicker there is none."""
 
     def __init__(self, output: TextIO) -> None:
         super().__init__()
         self._output = output
-        self._last = float("-inf")
+        self._due = 0.0
 
     def emit(self, record: logging.LogRecord) -> None:
         match = _TENSOR.search(record.getMessage())
-        if match is not None and time.monotonic() - self._last >= _INTERVAL:
-            self._last = time.monotonic()
+        if match is None:
+            return
+        now = time.monotonic()
+        self._due = self._due or now + _INTERVAL
+        if now >= self._due:
+            self._due = now + _INTERVAL
             report(self._output, {"completed": int(match[1]), "total": int(match[2])})
 
 

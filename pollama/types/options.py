@@ -59,6 +59,12 @@ class Options:
         converted: dict[str, Any] = {key: _CONVERTERS[key](key, value) for key, value in known.items()}
         return replace(self, **converted, explicit=self.explicit | converted.keys())
 
+    def require_finite(self) -> None:
+        """Raise OptionTypeError for a number that 32 bits cannot hold: it may be stored, but not sampled with."""
+        for name, convert in _CONVERTERS.items():
+            if convert is _float and not math.isfinite(getattr(self, name)):
+                raise OptionTypeError(name, "of type float32")
+
     def load_key(self) -> tuple[object, ...]:
         """Return the values that decide whether a loaded runner can serve these options."""
         return tuple(getattr(self, name) for name in LOAD_OPTIONS)
@@ -73,10 +79,7 @@ def _integer(key: str, value: Json) -> int:
 def _float(key: str, value: Json) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise OptionTypeError(key, "of type float32")
-    number = shortest_float32([value])[0]
-    if not math.isfinite(number):
-        raise OptionTypeError(key, "of type float32")
-    return number
+    return shortest_float32([value])[0]
 
 
 def _boolean(key: str, value: Json) -> bool:

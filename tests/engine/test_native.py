@@ -14,6 +14,7 @@ from pollama.native.buffers import read_report
 from pollama.native.devices import list_devices
 from pollama.native.library import EngineLog
 from pollama.runners.llamacpp.engine import Engine
+from pollama.runners.llamacpp.load import load
 from pollama.types.options import Options
 from pollama.types.plans import Stage
 from tests.engine.support import spec_of
@@ -60,7 +61,9 @@ def test_an_unknown_device_is_refused_with_those_there_are(probe_model: Path) ->
 @pytest.mark.parametrize("threads", [3, 5])
 def test_openmp_takes_the_threads_of_a_load(probe_model: Path, threads: int) -> None:
     most = declare(ggml("ggml-cpu"), "omp_get_max_threads", ctypes.c_int)
-    Engine.load(spec_of(probe_model, options=Options(num_thread=threads)), lambda share: None).close()
+    loaded = load(spec_of(probe_model, options=Options(num_thread=threads)), lambda share: None)
+    loaded.memory.close()
+    loaded.model.close()
     assert most() == threads
 
 

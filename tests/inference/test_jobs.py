@@ -46,7 +46,7 @@ def test_a_negative_seed_is_random_and_zero_is_a_seed() -> None:
 @pytest.mark.parametrize("value", [1e39, -1e308, True, "1"])
 def test_what_is_no_32_bit_number_is_refused_by_the_name_of_its_option(value: Json) -> None:
     with pytest.raises(OptionTypeError, match="temperature"):
-        Options().updated({"temperature": value})
+        sampling(Options().updated({"temperature": value}), GenerationRequest(model="m"))
 
 
 def test_every_choice_has_a_seed_of_its_own() -> None:

@@ -22,8 +22,8 @@ from tools.random_model import Spec, write_random_model
 async def test_weights_are_quantized(library: ModelLibrary, root: Path, weights: Path) -> None:
     await import_gguf(library, weights)
     lines = await create(library, "m", source="base", quantize="q8_0", system="s")
-    assert lines[:2] == ["quantizing F16 model to Q8_0", "verifying conversion"]
-    assert lines[2].startswith("creating new layer sha256:")
+    assert lines[0] == "verifying conversion"  # what takes no time tells nothing of its progress, as in Ollama
+    assert lines[1].startswith("creating new layer sha256:")
     stored = (await library.resolve("m")).stored
     assert (stored.config.file_type, stored.config.model_type, stored.parent) == ("Q8_0", "4K", "")
     assert stored.weights is not None
@@ -55,8 +55,8 @@ async def test_a_quantization_that_is_given_up_leaves_nothing(
     library: ModelLibrary, root: Path, tmp_path: Path
 ) -> None:
     """The process reports from time to time while it works on many tensors; the client goes away at the first one."""
-    tensors = {f"blk.{block}.attn_k.weight": (1024, 1024) for block in range(16)}
-    keys = {**LLAMA_KEYS, "llama.block_count": 16, "llama.embedding_length": 1024}
+    tensors = {f"blk.{block}.attn_k.weight": (2048, 2048) for block in range(32)}
+    keys = {**LLAMA_KEYS, "llama.block_count": 32, "llama.embedding_length": 2048}
     digest = await import_gguf(library, write_gguf(tmp_path / "x.gguf", keys=keys, tensors=tensors))
     steps = library.create(CreateRequest(model="m", source="base", quantize="q4_k_m"))
     first = await anext(steps)
