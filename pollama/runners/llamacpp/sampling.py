@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from typing import Final
 
 import numpy as np
@@ -128,39 +128,39 @@ class TokenChooser:
 
         Mostly they are among the likely ones, and a look at those takes a hundredth of one at all.
         """
-        likely = self._likely(logits, _LIKELY)
+        recent = set(self._recent)
+        likely = self._likely(logits, recent, _LIKELY)
         if likely is not None:
             grammar.mask(likely)
-            if likely.possible >= self._needed:
+            if likely.possible >= self._needed(recent):
                 return likely
         candidates = Candidates(self._all_ids, logits)
         grammar.mask(candidates)
         return candidates
 
-    @property
-    def _needed(self) -> int:
-        """How many tokens the chain chooses from, those included that penalties may move behind others."""
-        return (1 if self._settings.greedy else self._settings.top_k) + len(self._recent)
+    def _needed(self, recent: Set[int]) -> int:
+        """Return how many tokens the chain chooses from, with those that penalties may move behind others."""
+        return (1 if self._settings.greedy else self._settings.top_k) + len(recent)
 
     def _candidates(self, logits: NDArray[np.float32]) -> Candidates:
         """Return the tokens that the chain can choose: all, or a few that its top k are certainly among."""
-        likely = self._likely(logits, 0)
+        likely = self._likely(logits, set(self._recent), 0)
         if likely is not None:
             return likely
         _require_numbers(logits)
         return Candidates(self._all_ids, logits)
 
-    def _likely(self, logits: NDArray[np.float32], more: int) -> Candidates | None:
+    def _likely(self, logits: NDArray[np.float32], recent: Set[int], more: int) -> Candidates | None:
         """Return the tokens that the chain's top k are certainly among, with ``more`` than those; None: all may be.
 
         Penalties move only recent tokens, so those and the best k + (number of recent) others are enough.
         """
         if not self._settings.greedy and self._settings.top_k <= 0:
             return None
-        possible = _at_least(logits, self._needed + more)
+        possible = _at_least(logits, self._needed(recent) + more)
         if possible is None:
             return None
-        possible[list(self._recent)] = True
+        possible[list(recent)] = True
         ids = np.flatnonzero(possible).astype(np.int32)
         return Candidates(ids, logits[ids])
 
