@@ -31,7 +31,7 @@ class Demand(msgspec.Struct, frozen=True):
 
     ``decoding``: it has produced a token already (a preempted one that is being recomputed has several rows pending).
     ``last``: no media follow these rows, so the next token can be sampled behind them. ``waited``: seconds since it
-    came.
+    has a slot.
     """
 
     slot: int
@@ -65,10 +65,11 @@ def plan_step(demands: Sequence[Demand], *, capacity: int, budget: PrefillBudget
     for demand in demands:
         (decodes if demand.producing else prompts).append(demand)
     chunks = [Chunk(demand.slot, 1, output=True) for demand in decodes[:capacity]]
-    room = capacity - len(chunks)
-    if prompts and chunks:
-        room = min(room, budget.rows(len(decodes), max(demand.waited for demand in prompts)))
-    chunks += _prefill(budget.ordered(prompts), room)
+    if prompts:
+        room = capacity - len(chunks)
+        if chunks:
+            room = min(room, budget.rows(len(decodes), max(demand.waited for demand in prompts)))
+        chunks += _prefill(budget.ordered(prompts), room)
     return sorted(chunks, key=_SLOT)
 
 
