@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Final
-
-import msgspec
 
 from pollama.errors import LoadError, RunnerDiedError
 from pollama.runners import protocol, workers
@@ -106,10 +103,9 @@ class RunnerProcess:
 
     async def _read_statuses(self) -> bool:
         """Read the status lines; True when the runner says that it is ready, False when it ends without."""
-        async for line in self._process.lines():
-            with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError):  # not ours: printed at start
-                if msgspec.json.decode(line, type=RunnerStatus).state == "ready":
-                    return True
+        async for status in self._process.told(RunnerStatus):
+            if status.state == "ready":
+                return True
         return False
 
     def workers(self) -> list[WorkerUse]:

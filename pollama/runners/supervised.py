@@ -10,12 +10,15 @@ import signal
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import Final
+from typing import Final, TypeVar
 
+import msgspec
 import psutil
 
 from pollama.runners.output import RunnerOutput, exit_text
 from pollama.types.requests import FOREVER
+
+T = TypeVar("T")
 
 _TERMINATE_SECONDS: Final = 3.0
 _READ_BYTES: Final = 1 << 16
@@ -57,12 +60,16 @@ class ChildProcess:
         except psutil.NoSuchProcess:
             return False
 
-    async def lines(self) -> AsyncIterator[bytes]:
-        """Yield the lines of standard output."""
+    async def told(self, kind: type[T]) -> AsyncIterator[T]:
+        """Yield what the process tells on standard output, in lines of JSON; what others print there is passed over."""
         assert self._process.stdout is not None
         async for line in self._process.stdout:
             self._on_output()
-            yield line
+            try:
+                record = msgspec.json.decode(line, type=kind)
+            except (msgspec.DecodeError, UnicodeDecodeError):
+                continue
+            yield record
 
     @asynccontextmanager
     async def heard_every(self, seconds: float) -> AsyncIterator[None]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -59,9 +58,8 @@ class DeviceWorker:
         self._spent_on_start = self._processor_seconds() or 0.0
 
     async def _endpoint(self) -> str:
-        async for line in self.process.lines():
-            with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError):  # not ours: printed at start
-                return msgspec.json.decode(line, type=WorkerReady).endpoint
+        async for ready in self.process.told(WorkerReady):
+            return ready.endpoint
         raise LoadError(await self.end())
 
     async def end(self) -> str:
