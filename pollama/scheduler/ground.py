@@ -171,7 +171,11 @@ class Ground:
 
 def speed_beside(space: Space) -> Speed:
     """Return what a device has left for one more replica, if those that it has are busy."""
-    speed = speed_of(space.device)
+    return shared(speed_of(space.device), space)
+
+
+def shared(speed: Speed, space: Space) -> Speed:
+    """Return what one more replica on a device has of ``speed``, if those that are there are busy."""
     return speed.times(1 / (1 + space.residents)) if space.residents else speed
 
 

@@ -13,7 +13,7 @@ from typing import Final
 
 from pollama.scheduler.costs import stage_speed
 from pollama.scheduler.fitting import Apportion, Space, Team, by_memory
-from pollama.scheduler.ground import Ground
+from pollama.scheduler.ground import Ground, shared
 from pollama.scheduler.layers import BySpeed
 from pollama.types.plans import Plan
 
@@ -167,5 +167,5 @@ def _apportion(ground: Ground, stages: Sequence[Space]) -> Apportion:
         return by_memory
     passage = ground.case.work.decode(max(1, min(ground.case.clients, ground.case.sequences) // ground.groups))
     devices = [space.device for space in stages]
-    speeds = {space.device.id: stage_speed(space.device, devices).times(1 / (1 + space.residents)) for space in stages}
+    speeds = {space.device.id: shared(stage_speed(space.device, devices), space) for space in stages}
     return BySpeed(passage, speeds, ground.groups)

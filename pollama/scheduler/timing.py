@@ -20,11 +20,11 @@ def learn(memory: Memory, replicas: Iterable[Replica], statuses: Mapping[int, Ru
 
     Groups of one split are left out: they wait for each other inside the engine.
     """
+    spaces = memory.spaces([])
     for replica in replicas:
         status = statuses.get(replica.id)
         if status is None or status.busy_seconds < _ENOUGH or not status.steps or replica.plan.groups > 1:
             continue
-        spaces = memory.spaces([])
         expected = expected_seconds(replica.model, replica.options, replica.plan, spaces, policy, status=status)
         if expected > 0:
             memory.known.corrections.learn(replica.key, replica.plan, expected=expected, taken=status.busy_seconds)
