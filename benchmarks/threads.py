@@ -18,11 +18,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from benchmarks.serve.neighbour import busy_core
 from pollama.native.batch import Batch
 from pollama.native.context import Context, ContextSettings
 from pollama.native.model import Model, Placement
@@ -31,7 +32,6 @@ from pollama.runners.spare import runner_environment
 
 SEQUENCES: Final = 16
 CONTEXT: Final = 512
-BUSY: Final = "import os, sys; os.sched_setaffinity(0, [int(sys.argv[1])])\nwhile True: pass"
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,18 +130,6 @@ class Process:
         return float(self._process.stdout.readline())
 
 
-@contextmanager
-def kept_busy(cores: Sequence[int]) -> Iterator[None]:
-    """Keep ``cores`` busy, each with a program of its own."""
-    programs = [subprocess.Popen([sys.executable, "-c", BUSY, str(core)]) for core in cores]
-    try:
-        yield
-    finally:
-        for program in programs:
-            program.kill()
-            program.wait()
-
-
 def measure(arguments: argparse.Namespace) -> dict[str, list[float]]:
     """Return the seconds of a step by variant, one for each number of rows: medians of interleaved rounds."""
     found: dict[tuple[str, int], list[float]] = {}
@@ -150,7 +138,8 @@ def measure(arguments: argparse.Namespace) -> dict[str, list[float]]:
             name: stack.enter_context(Process(arguments.model, variant))
             for name, variant in variants(arguments.threads).items()
         }
-        stack.enter_context(kept_busy(arguments.busy))
+        for core in arguments.busy:
+            stack.enter_context(busy_core(core))
         for _ in range(arguments.rounds):
             for rows in arguments.rows:
                 for name, process in processes.items():

@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import subprocess
-import sys
 from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 
 import psutil
 import pytest
 
+from benchmarks.serve.neighbour import busy_core
 from pollama.runners.client import HttpRunner
 from pollama.runners.llamacpp.threads import kernel_counts
 from pollama.runners.process import LocalLauncher
@@ -46,14 +45,10 @@ async def runner(sockets: Path, probe_model: Path) -> AsyncIterator[HttpRunner]:
 @contextlib.contextmanager
 def neighbours(cores: Sequence[int]) -> Iterator[None]:
     """Keep ``cores`` busy, each with a program of its own."""
-    program = "import os, sys; os.sched_setaffinity(0, [int(sys.argv[1])])\nwhile True: pass"
-    processes = [subprocess.Popen([sys.executable, "-c", program, str(core)]) for core in cores]
-    try:
+    with contextlib.ExitStack() as stack:
+        for core in cores:
+            stack.enter_context(busy_core(core))
         yield
-    finally:
-        for process in processes:
-            process.kill()
-            process.wait()
 
 
 async def compute_until(runner: HttpRunner, threads: int) -> None:
