@@ -32,11 +32,13 @@ def call_rule(
     prompt_text: str,
     *,
     thought: Tags | None,
+    thinks: bool = True,
     names: list[str] | None = None,
 ) -> CallRule | None:
     """Return the rule for the calls of a request; None where nothing holds them.
 
     ``thought`` are the tags around a thought in which nothing is a call, ``names`` what the prompt calls the tools.
+    Without ``thinks``, a required call has no thought before it but one that the prompt has begun.
     Raises BadRequestError where a call is required and ``call_format`` is None.
     """
     choice, tools = request.tool_choice, request.offered_tools
@@ -47,13 +49,14 @@ def call_rule(
         raise BadRequestError("this model writes calls in a format in which tool_choice cannot require one")
     if not (call_format.json or required):
         return None
+    is_inside = thought is not None and trim(prompt_text).endswith(trim(thought[0]))
     named = zip(names or [tool.name for tool in tools], tools, strict=True)
     return CallRule(
         format=call_format,
         tools={name: _arguments_schema(tool) for name, tool in named if choice.name in ("", tool.name)},
         required=required,
-        thought=thought,
-        inside_thought=thought is not None and trim(prompt_text).endswith(trim(thought[0])),
+        thought=thought if thinks or is_inside or not required else None,
+        inside_thought=is_inside,
     )
 
 

@@ -128,7 +128,7 @@ def _native_reading(
         thoughts = native.ThoughtSplitter(*tags, inside=trim(prompt_text).endswith(tags[0])) if tags else None
         parser = _stages(thoughts, _native_calls(template, request, family))
         call_format = family.calls if family else json_call_format(native.call_tag(template))
-        calls = call_rule(call_format, request, prompt_text, thought=tags)
+        calls = call_rule(call_format, request, prompt_text, thought=tags, thinks=think is not False)
     if parser:
         parser = native.CallsAtEnd(Identified(parser, new_id))
     return Reading(

@@ -55,6 +55,20 @@ def test_a_prompt_may_end_inside_the_thought() -> None:
     assert (rule.thought, rule.inside_thought) == (TAGS, True)
 
 
+def test_a_required_call_is_not_thought_about_where_thinking_is_off() -> None:
+    native = model(chat_template=NATIVE_TEMPLATE + "{# </think> #}")
+    required = rule_of(native, choice=REQUIRED, think=False)
+    assert required is not None
+    assert required.thought is None
+    for rule in (
+        rule_of(native, choice=REQUIRED, think=None),
+        rule_of(native, choice=REQUIRED, think=False, prompt="<think>"),
+        rule_of(native, think=False),
+    ):
+        assert rule is not None
+        assert rule.thought == TAGS
+
+
 def test_arguments_are_what_the_tool_declares_and_nothing_else() -> None:
     declared = tool("get", n="integer")
     declared.parameters.required = ["n"]
