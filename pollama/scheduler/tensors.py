@@ -1,8 +1,8 @@
 """The layout ``tensor``: several devices that work on every layer together. Pure.
 
 GPUs of one kind inside one runner, where llama.cpp can split the architecture; or CPU devices, whose cores become those
-of one engine. CPU devices with a memory limit of their own are joined only when somebody asks for it: the limit stands
-for memory that is not as near to the other cores.
+of one engine. That engine has one memory: where CPU devices have limits of their own, one of them must have room for
+all of it, and the others lend their cores. Who asks for the layout gets it where only all together have room.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from typing import Final
 
 from pollama.scheduler.fitting import Space, Team
 from pollama.scheduler.ground import Ground, speed_beside
-from pollama.types.devices import Device
 from pollama.types.plans import Alternative, Plan
 
 _MOST_DEVICES: Final = 8
@@ -47,11 +46,7 @@ def _pools(ground: Ground) -> Iterator[list[Space]]:
     )
     for kind in dict.fromkeys(space.device.kind for space in ground.usable):
         if kind == "cpu" or splits:
-            yield [space for space in ground.usable if space.device.kind == kind and _may_join(ground, space.device)]
-
-
-def _may_join(ground: Ground, device: Device) -> bool:
-    return device.is_gpu or device.limit_bytes is None or ground.case.asked.strategy == "tensor"
+            yield [space for space in ground.usable if space.device.kind == kind]
 
 
 def _plans(ground: Ground, pool: Sequence[Space]) -> Iterator[Plan]:
@@ -78,9 +73,15 @@ def _plan(ground: Ground, chosen: tuple[Space, ...]) -> Plan | None:
 
 def _parts(ground: Ground, chosen: Sequence[Space]) -> Iterator[tuple[float, ...]]:
     """Yield how large each device's part of a layer may be: by speed on GPUs, and by memory."""
+    rooms = [max(1, ground.case.room(space)) for space in chosen]
     if chosen[0].device.is_gpu:
         yield _shares_of([speed_beside(space).bandwidth for space in chosen])
-    yield _shares_of([max(1, ground.case.room(space)) for space in chosen])
+    elif any(space.device.limit_bytes is not None for space in chosen):
+        largest = rooms.index(max(rooms))
+        yield tuple(float(number == largest) for number in range(len(chosen)))
+        if ground.case.asked.strategy != "tensor":
+            return
+    yield _shares_of(rooms)
 
 
 def _shares_of(values: Sequence[float]) -> tuple[float, ...]:

@@ -131,6 +131,15 @@ class TestAuto:
         assert (best.strategy, best.plans[0].split, best.plans[0].gpu_layers) == ("pipeline", "layer", 0)
         assert where(best) == [["cpu:0", "cpu:1"]]
 
+    @pytest.mark.parametrize("profile", ["latency", "throughput"])
+    def test_a_device_that_is_too_small_lends_its_cores_to_one_with_room(self, profile: Any) -> None:
+        best = weighed([core(0, limit=0.05), core(1, limit=4)], wish=Wish(profile=profile))[0]
+        assert (best.strategy, best.plans[0].split) == ("tensor", "tensor")
+        assert {share.device: share.total_bytes > 0 for share in best.plans[0].shares} == {
+            "cpu:0": False,
+            "cpu:1": True,
+        }
+
     def test_one_request_alone_is_fastest_on_all_cores(self) -> None:
         best = weighed([core(0), core(1)], wish=Wish(profile="latency"))[0]
         assert (best.strategy, best.plans[0].split) == ("tensor", "tensor")
