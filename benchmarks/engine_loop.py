@@ -23,9 +23,10 @@ from pollama.native.context import Context, ContextSettings
 from pollama.native.model import Model, Placement
 from pollama.runners.llamacpp.brief import briefly
 from pollama.runners.llamacpp.engine import Engine
-from pollama.types.generation import Delta, Finished, GenerateJob, Sampling
+from pollama.types.generation import Finished, GenerateJob, Sampling
 from pollama.types.options import Options
 from pollama.types.plans import LoadSpec, Plan
+from tests.engine.support import Delivered
 
 PROMPT_TOKENS = 16
 CONTEXT = 512
@@ -90,7 +91,7 @@ class EngineRun:
         )
         self._sequences = sequences
         self._engine = Engine.load(LoadSpec(weights=path, plan=plan, options=Options()), lambda share: None)
-        self._engine.start(asyncio.get_running_loop())
+        self._engine.start(lambda: None)
 
     async def run(self, seed: int, tokens: int, sampling: Sampling) -> Figures:
         """Serve all streams once."""
@@ -105,8 +106,8 @@ class EngineRun:
         return count / seconds, 1000 * (time.process_time() - used) / count
 
     async def _serve(self, job: GenerateJob) -> Finished:
-        delivered: asyncio.Queue[Delta | Finished | Exception] = asyncio.Queue()
-        self._engine.submit(job, delivered.put_nowait)
+        delivered = Delivered()
+        self._engine.submit(job, delivered.take)
         while True:
             item = await delivered.get()
             if isinstance(item, Exception):

@@ -22,9 +22,10 @@ from benchmarks.serve.figures import tokens_between
 from benchmarks.serve.load import Answer, Pace, run
 from benchmarks.serve.workload import Ask, Scenario, asks, counting_texts, random_texts
 from pollama.runners.llamacpp.engine import Engine
-from pollama.types.generation import Delta, Finished, GenerateJob, Sampling
+from pollama.types.generation import Delta, GenerateJob, Sampling
 from pollama.types.options import Options
 from pollama.types.plans import LoadSpec, Plan
+from tests.engine.support import Delivered
 
 GREEDY = Sampling(temperature=0.0, repeat_penalty=1.0)
 _BATCH = 512
@@ -54,9 +55,9 @@ class EngineClient:
     async def ask(self, ask: Ask, answer: Answer) -> None:
         """Let the engine answer a request. Raises the engine's error."""
         tokens = self._engine.tokenize(ask.prompt, add_special=True, parse_special=True)
-        delivered: asyncio.Queue[Delta | Finished | Exception] = asyncio.Queue()
+        delivered = Delivered()
         job = GenerateJob(tokens=tokens, max_tokens=ask.tokens, sampling=GREEDY)
-        ticket = self._engine.submit(job, delivered.put_nowait)
+        ticket = self._engine.submit(job, delivered.take)
         try:
             while isinstance(item := await delivered.get(), Delta):
                 answer.arrivals.append(time.monotonic())
@@ -71,7 +72,7 @@ async def serve(arguments: argparse.Namespace) -> None:
     """Measure once per line of standard input."""
     shape = {"clients": arguments.clients, "context": arguments.context, "threads": arguments.threads}
     engine = load(arguments.model, **shape)
-    engine.start(asyncio.get_running_loop())
+    engine.start(lambda: None)
     scenario = Scenario(name="short", clients=arguments.clients, answer_tokens=arguments.tokens)
     pace = Pace(settle=arguments.settle, seconds=arguments.seconds)
     texts = counting_texts if arguments.model.stem == "demo" else random_texts

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -14,6 +15,7 @@ import msgspec
 
 from pollama.errors import GenerationError, PollamaError, RunnerDiedError
 from pollama.runners import protocol
+from pollama.runners.answers import Answers, ExpectedAnswer
 from pollama.runners.meter import Meter
 from pollama.runners.protocol import CountsBody, ErrorBody, TextBody, TextsBody, TokenizeBody, TokensBody, VectorsBody
 from pollama.types.generation import Delta, EmbedJob, Finished, GenerateJob, RunnerInfo, RunnerStatus, WorkerUse
@@ -43,27 +45,34 @@ class Lifetime(Protocol):
 class HttpRunner:
     """One replica behind an HTTP connection."""
 
-    def __init__(self, session: aiohttp.ClientSession, lifetime: Lifetime, info: RunnerInfo) -> None:
+    def __init__(self, session: aiohttp.ClientSession, answers: Answers, lifetime: Lifetime, info: RunnerInfo) -> None:
         self._session = session
+        self._answers = answers
+        self._requests: set[asyncio.Task[None]] = set()
         self._lifetime = lifetime
         self._info = info
         self._meter = Meter(asyncio.get_running_loop().time)
 
     @classmethod
-    async def connect(cls, socket: Path, lifetime: Lifetime) -> HttpRunner:
-        """Connect to a runner that is ready. Raises RunnerDiedError or the runner's own error."""
+    async def connect(cls, path: Path, connection: socket.socket, lifetime: Lifetime) -> HttpRunner:
+        """Connect to a runner that is ready: it listens at ``path`` and tells answers on ``connection``.
+
+        Raises RunnerDiedError or the runner's own error.
+        """
+        answers = await Answers.connect(connection)
         session = aiohttp.ClientSession(
             base_url="http://runner",
-            connector=aiohttp.UnixConnector(str(socket), limit=0),
+            connector=aiohttp.UnixConnector(str(path), limit=0),
             timeout=aiohttp.ClientTimeout(total=None),
         )
         try:
             async with _connected(session, lifetime):
                 info = await _call(session, "GET", protocol.INFO, RunnerInfo)
         except BaseException:
+            answers.close()
             await session.close()
             raise
-        return cls(session, lifetime, info)
+        return cls(session, answers, lifetime, info)
 
     @property
     def info(self) -> RunnerInfo:
@@ -93,28 +102,37 @@ class HttpRunner:
         return (await self._ask("POST", protocol.EMBED, VectorsBody, job)).vectors
 
     async def generate(self, job: GenerateJob) -> AsyncGenerator[Delta | Finished, None]:
-        """Produce one sequence; closing the iterator closes the connection, which cancels it with the next step."""
-        answer = self._meter.begin()
-        async with (
-            _connected(self._session, self._lifetime),
-            self._session.post(protocol.GENERATE, data=msgspec.json.encode(job)) as response,
-        ):
+        """Produce one sequence; closing the iterator closes its request, which cancels it with the next step."""
+        metered = self._meter.begin()
+        with self._answers.expect() as answer:
+            request = asyncio.create_task(self._request(answer, job))
+            self._requests.add(request)
+            request.add_done_callback(self._requests.discard)
+            answer.when_full(request.cancel)
             try:
-                await _raise_for_error(response)
-                async for line in _lines(response.content):
-                    item = protocol.decode_frame(line)
-                    if isinstance(item, Delta):
-                        answer.arrived(len(item.tokens))
-                    yield item
-                    if isinstance(item, Finished):
-                        return
-                raise aiohttp.ClientPayloadError("the answer ended early")
+                async with _connected(self._session, self._lifetime):
+                    async for item in answer:
+                        if isinstance(item, Delta):
+                            metered.arrived(len(item.tokens))
+                        yield item
             finally:
-                response.close()
+                if not answer.finished:
+                    request.cancel()
+
+    async def _request(self, answer: ExpectedAnswer, job: GenerateJob) -> None:
+        """Ask for an answer, for as long as it runs, and tell it what goes wrong."""
+        path = protocol.GENERATE.format(number=answer.number)
+        try:
+            async with self._session.post(path, data=msgspec.json.encode(job)) as response:
+                await _raise_for_error(response)
+                await response.read()
+        except (PollamaError, aiohttp.ClientError, OSError) as error:
+            answer.put(error)
 
     async def close(self) -> None:
         """End the process and free all it holds; safe to call twice, and in a task that is being cancelled."""
         try:
+            self._answers.close()
             await self._session.close()
         finally:
             await self._lifetime.close()
@@ -122,6 +140,7 @@ class HttpRunner:
     async def wait_closed(self) -> str:
         """Return when the process has ended, with the reason ("" when ``close`` was called)."""
         reason = await self._lifetime.wait_closed()
+        self._answers.close()
         await self._session.close()
         return reason
 
@@ -153,15 +172,6 @@ async def _raise_for_error(response: aiohttp.ClientResponse) -> None:
     except msgspec.DecodeError:
         raise GenerationError(body.decode("utf-8", "replace"), response.status) from None
     raise described.error()
-
-
-async def _lines(content: aiohttp.StreamReader) -> AsyncIterator[bytes]:
-    """Yield whole lines of any length (``readline`` refuses long ones)."""
-    rest = b""
-    async for chunk in content.iter_any():
-        *lines, rest = (rest + chunk).split(b"\n")
-        for line in lines:
-            yield line
 
 
 @asynccontextmanager

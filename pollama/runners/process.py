@@ -55,7 +55,7 @@ class LocalLauncher:
         process = await self._start(spec)
         try:
             await process.wait_ready(self._load_timeout)
-            return await HttpRunner.connect(process.socket, process)
+            return await HttpRunner.connect(process.socket, process.take_answers(), process)
         except RunnerDiedError as error:
             await process.close()
             raise LoadError(str(error)) from error
@@ -82,6 +82,7 @@ class RunnerProcess:
 
     def __init__(self, started: WaitingRunner, crew: Workers) -> None:
         self.socket = started.socket
+        self.take_answers = started.take_answers
         self._process = started.process
         self._crew = crew
         self._closing = False

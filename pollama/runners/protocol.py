@@ -1,6 +1,7 @@
 """The runner's HTTP interface: paths, bodies and the frames of a streamed generation.
 
-Bodies are JSON of the dataclasses in ``types/generation.py``; a generation is answered by one JSON frame per line.
+Bodies are JSON of the dataclasses in ``types/generation.py``. What is generated comes on the channel of ``answers.py``,
+one JSON frame per line with the number that the request gave to its answer.
 Errors keep their class, so that the client raises what the engine raised.
 """
 
@@ -27,7 +28,7 @@ INFO: Final = "/info"
 TOKENIZE: Final = "/tokenize"
 COUNT_TOKENS: Final = "/count_tokens"
 DETOKENIZE: Final = "/detokenize"
-GENERATE: Final = "/generate"
+GENERATE: Final = "/generate/{number}"
 EMBED: Final = "/embed"
 
 MAX_BODY_BYTES: Final = 1 << 30
@@ -111,8 +112,9 @@ class WorkerReady(msgspec.Struct):
 
 
 class Frame(msgspec.Struct, omit_defaults=True):
-    """One line of a generation; exactly one field is set."""
+    """One line of the answer with this number; exactly one of the other fields is set."""
 
+    number: int
     delta: Delta | None = None
     finished: Finished | None = None
     error: ErrorBody | None = None
@@ -122,29 +124,27 @@ _spec_decoder = msgspec.json.Decoder(LoadSpec, dec_hook=lambda kind, value: kind
 _frame_decoder = msgspec.json.Decoder(Frame)
 
 
-def encode_frame(item: Delta | Finished | Exception) -> bytes:
-    """Return ``item`` as one line."""
+def encode_frame(number: int, item: Delta | Finished | Exception) -> bytes:
+    """Return an item of an answer as one line."""
     if isinstance(item, Delta):
-        frame = Frame(delta=item)
+        frame = Frame(number, delta=item)
     elif isinstance(item, Finished):
-        frame = Frame(finished=item)
+        frame = Frame(number, finished=item)
     else:
-        frame = Frame(error=ErrorBody.of(item))
+        frame = Frame(number, error=ErrorBody.of(item))
     return msgspec.json.encode(frame) + b"\n"
 
 
-def decode_frame(line: bytes) -> Delta | Finished:
-    """Return what a line carries; raises the error of an error frame, GenerationError for a damaged line."""
+def decode_frame(line: bytes) -> tuple[int, Delta | Finished | Exception]:
+    """Return the number of an answer and what a line carries for it. Raises GenerationError for a damaged line."""
     try:
         frame = _frame_decoder.decode(line)
     except msgspec.DecodeError as error:
         raise GenerationError(f"unexpected response of the runner: {error}") from error
-    if frame.error is not None:
-        raise frame.error.error()
-    item = frame.delta or frame.finished
+    item = frame.delta or frame.finished or frame.error
     if item is None:
         raise GenerationError("unexpected response of the runner: an empty frame")
-    return item
+    return frame.number, item.error() if isinstance(item, ErrorBody) else item
 
 
 def encode_spec(spec: LoadSpec) -> bytes:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import socket
 import sys
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -51,23 +52,40 @@ def runner_environment(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 class WaitingRunner:
-    """A runner process that waits for its order, and the socket on which it will listen; that ends with the process."""
+    """A runner process that waits for its order, with the path on which it will listen and the socket of its answers.
 
-    def __init__(self, process: ChildProcess, socket: Path) -> None:
+    Both end with the process.
+    """
+
+    def __init__(self, process: ChildProcess, path: Path, answers: socket.socket) -> None:
         self.process = process
-        self.socket = socket
-        process.ended.add_done_callback(lambda _: remove_socket(socket))
+        self.socket = path
+        self.answers = answers
+        process.ended.add_done_callback(self._clean_up)
 
     @classmethod
     async def start(cls, command: Sequence[str], environ: Mapping[str, str]) -> WaitingRunner:
         """Start a process. Raises OSError when there is no such program."""
-        socket = make_socket_path()
+        path = make_socket_path()
+        ours, its = socket.socketpair()
+        options = ("--socket", str(path), "--answers", str(its.fileno()))
         try:
-            process = await ChildProcess.start("runner", (*command, "--socket", str(socket)), environ)
+            process = await ChildProcess.start("runner", (*command, *options), environ, descriptors=(its.fileno(),))
         except BaseException:
-            remove_socket(socket)
+            remove_socket(path)
+            ours.close()
             raise
-        return cls(process, socket)
+        finally:
+            its.close()
+        return cls(process, path, ours)
+
+    def take_answers(self) -> socket.socket:
+        """Return the head's end of the answers, which is then the caller's to close."""
+        return socket.socket(fileno=self.answers.detach())
+
+    def _clean_up(self, _: object) -> None:
+        remove_socket(self.socket)
+        self.answers.close()
 
 
 class RunnerSource:

@@ -38,12 +38,14 @@ class ChildProcess:
         self.ended = asyncio.create_task(self._watch(), name=f"{kind}-{process.pid}")
 
     @classmethod
-    async def start(cls, kind: str, command: Sequence[str], environ: Mapping[str, str]) -> ChildProcess:
-        """Start a process. Raises OSError when there is no such program."""
+    async def start(
+        cls, kind: str, command: Sequence[str], environ: Mapping[str, str], *, descriptors: Sequence[int] = ()
+    ) -> ChildProcess:
+        """Start a process, which inherits ``descriptors``. Raises OSError when there is no such program."""
         arguments = ("--parent", str(os.getpid()), "--log-level", str(_child_log_level()))
         process = await asyncio.create_subprocess_exec(
             *command, *arguments, env=environ, stdin=PIPE, stdout=PIPE, stderr=PIPE,
-            start_new_session=True,
+            start_new_session=True, pass_fds=descriptors,
         )  # fmt: skip
         return cls(process, kind)
 

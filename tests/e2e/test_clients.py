@@ -117,7 +117,7 @@ def test_several_choices_of_one_prompt(client: openai.OpenAI) -> None:
 @pytest.mark.parametrize("choice", ["required", {"type": "function", "function": {"name": "get_weather"}}])
 def test_a_call_can_be_required(client: openai.OpenAI, choice: Any) -> None:
     # Nothing in the question is a city: only a schema of few values makes sure that the arguments end.
-    parameters = {"type": "object", "properties": {"city": {"type": "string", "enum": ["Oslo", "Rome"]}}}
+    parameters: Any = {"type": "object", "properties": {"city": {"type": "string", "enum": ["Oslo", "Rome"]}}}
     answer = client.chat.completions.create(
         model="demo",
         messages=[{"role": "user", "content": "Hello!"}],

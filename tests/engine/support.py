@@ -64,10 +64,22 @@ class Answer:
         return [token for delta in self.deltas for token in delta.tokens]
 
 
+class Delivered(asyncio.Queue[Delta | Finished | Exception]):
+    """What an engine delivers, for the event loop in which it was made; ``take`` is the sink."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._events = asyncio.get_running_loop()
+
+    def take(self, item: Delta | Finished | Exception) -> None:
+        """Take an item on any thread."""
+        self._events.call_soon_threadsafe(self.put_nowait, item)
+
+
 async def answer(engine: Engine, job: GenerateJob) -> Answer:
     """Run a job to its end; its error is raised."""
-    delivered: asyncio.Queue[Delta | Finished | Exception] = asyncio.Queue()
-    engine.submit(job, delivered.put_nowait)
+    delivered = Delivered()
+    engine.submit(job, delivered.take)
     deltas: list[Delta] = []
     while True:
         item = await delivered.get()

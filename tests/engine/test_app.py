@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import socket
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +14,7 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from pollama.native.vocabulary import Vocabulary
 from pollama.runners import protocol
+from pollama.runners.answers import AnswerWriter
 from pollama.runners.llamacpp.app import RunnerState, build_app
 from tests.engine.conftest import OpenEngine
 from tests.engine.support import spec_of
@@ -30,7 +33,9 @@ def recording(real: Callable[..., Any], threads: set[threading.Thread]) -> Calla
 async def test_the_tokenizer_never_runs_where_streams_are_written(
     probe_model: Path, open_engine: OpenEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    state, threads = RunnerState(), set[threading.Thread]()
+    head, connection = socket.socketpair()
+    answers = AnswerWriter(connection, asyncio.get_running_loop())
+    state, threads = RunnerState(answers), set[threading.Thread]()
     state.engine = open_engine(spec_of(probe_model))
     for name in ("tokenize", "detokenize"):
         monkeypatch.setattr(Vocabulary, name, recording(getattr(Vocabulary, name), threads))
@@ -46,3 +51,5 @@ async def test_the_tokenizer_never_runs_where_streams_are_written(
             assert (await answer.json())[field]
             assert threads
             assert threading.current_thread() not in threads
+    head.close()
+    answers.close()

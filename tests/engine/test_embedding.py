@@ -20,7 +20,7 @@ from pollama.runners.llamacpp.load import make_embedder
 from pollama.types.generation import EmbedJob
 from tests.engine.conftest import OpenEngine, RandomModel
 from tests.engine.reference import llama
-from tests.engine.support import answer, answers, greedy, spec_of
+from tests.engine.support import Delivered, answer, answers, greedy, spec_of
 
 INPUTS = [[2, 10, 11, 12, 3], [2, 40, 3], [2, *range(50, 100), 3]]
 
@@ -81,7 +81,7 @@ async def test_texts_are_generated_while_a_model_gets_ready_to_embed(
     probe_model: Path, open_engine: OpenEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engine = open_engine(spec_of(probe_model))
-    delivered: asyncio.Queue[object] = asyncio.Queue()
+    delivered = Delivered()
     allocations, went_on = [], threading.Event()
 
     def make(*arguments: Any) -> Embedder:
@@ -90,7 +90,7 @@ async def test_texts_are_generated_while_a_model_gets_ready_to_embed(
         return make_embedder(*arguments)
 
     monkeypatch.setattr(engine_module, "make_embedder", make)
-    ticket = engine.submit(greedy("please spin", -1), delivered.put_nowait)
+    ticket = engine.submit(greedy("please spin", -1), delivered.take)
     await delivered.get()
     embeddings = [asyncio.create_task(engine.embed(EmbedJob(inputs=INPUTS))) for _ in range(2)]
     while not allocations:
@@ -116,8 +116,8 @@ async def test_texts_are_generated_between_the_passes_of_embeddings(
         return real(embedder, group)
 
     monkeypatch.setattr(Embedder, "vectors", vectors)
-    delivered: asyncio.Queue[object] = asyncio.Queue()
-    ticket = engine.submit(greedy("please spin", -1), delivered.put_nowait)
+    delivered = Delivered()
+    ticket = engine.submit(greedy("please spin", -1), delivered.take)
     await delivered.get()
     inputs = [list(range(10, 40)) for _ in range(4)]
     await asyncio.gather(*(engine.embed(EmbedJob(inputs=inputs)) for _ in range(4)))

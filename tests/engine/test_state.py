@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from pollama.errors import GenerationError
 from pollama.runners.llamacpp.engine import Engine, Ticket
 from pollama.types.generation import Delta, Finished, GenerateJob, Sampling, SequenceState
 from tests.engine.conftest import OpenEngine, RandomModel
-from tests.engine.support import GREEDY, answer, greedy, spec_of
+from tests.engine.support import GREEDY, Delivered, answer, greedy, spec_of
 
 SAMPLED = Sampling(seed=5, temperature=1.3, top_k=20, top_p=0.9, repeat_penalty=1.2)
 SPIN = Sampling(seed=5, temperature=0.5)
@@ -77,8 +76,8 @@ async def test_a_produced_end_token_ends_the_answer(probe_model: Path, open_engi
 
 async def moved_out(engine: Engine, job: GenerateJob, count: int) -> tuple[SequenceState, list[Delta]]:
     """Run a job for ``count`` deltas and a little longer; return its memory and all that it delivered."""
-    delivered: asyncio.Queue[Delta | Finished | Exception] = asyncio.Queue()
-    ticket = engine.submit(job, delivered.put_nowait)
+    delivered = Delivered()
+    ticket = engine.submit(job, delivered.take)
     deltas: list[Delta] = []
     state: SequenceState | None = None
     while isinstance(item := await delivered.get(), Delta):
@@ -143,10 +142,10 @@ async def test_memory_that_is_refused_costs_no_cached_prefix(probe_model: Path, 
 
 async def test_what_waits_without_memory_cannot_be_exported(probe_model: Path, open_engine: OpenEngine) -> None:
     engine = open_engine(spec_of(probe_model, sequences=1))
-    first, second = (asyncio.Queue[Delta | Finished | Exception]() for _ in range(2))
-    running = engine.submit(greedy("please spin", -1), first.put_nowait)
+    first, second = Delivered(), Delivered()
+    running = engine.submit(greedy("please spin", -1), first.take)
     await first.get()
-    waiting = engine.submit(greedy("please count"), second.put_nowait)
+    waiting = engine.submit(greedy("please count"), second.take)
     while not engine.status().waiting:
         await first.get()
     with pytest.raises(GenerationError, match="waits and has no memory"):

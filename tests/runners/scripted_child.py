@@ -39,7 +39,7 @@ class ScriptedEngine:
         self._spec = spec
         self._running: set[Ticket] = set()
         self._error = ""
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self._flush: Callable[[], None] = lambda: None
 
     @property
     def info(self) -> RunnerInfo:
@@ -60,8 +60,8 @@ class ScriptedEngine:
             layers_total=plan.threads,
         )
 
-    def start(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
+    def start(self, flush: Callable[[], None]) -> None:
+        self._flush = flush
 
     def close(self) -> None:
         pass
@@ -70,9 +70,8 @@ class ScriptedEngine:
         if job.prompt in ERRORS:
             raise ERRORS[job.prompt]
         ticket = Ticket()
-        assert self._loop is not None
         self._running.add(ticket)
-        ticket.task = self._loop.create_task(self._produce(job, sink))
+        ticket.task = asyncio.get_running_loop().create_task(self._produce(job, sink))
         return ticket
 
     def cancel(self, ticket: Ticket) -> None:
@@ -92,15 +91,18 @@ class ScriptedEngine:
         if verb == "later":
             sink(Delta(text="a"))
             sink(ERRORS[argument])
+            self._flush()
             return
         if verb == "forever":
             while True:
                 sink(Delta(text="x" * 100, tokens=[7]))
+                self._flush()
                 await asyncio.sleep(0)
         words = ["word "] * int(argument) if verb == "flood" else job.prompt.split(" ")
         for word in words:
             sink(Delta(text=word, tokens=[len(word)]))
         sink(Finished(reason="stop", prompt_tokens=len(words), generated_tokens=len(words)))
+        self._flush()
 
     def tokenize(self, text: str, *, add_special: bool, parse_special: bool) -> list[int]:
         return [1] * add_special + [ord(character) for character in text] + [3] * parse_special

@@ -3,8 +3,8 @@ from __future__ import annotations
 import asyncio
 
 from pollama.errors import GenerationError
-from pollama.runners.llamacpp import backlog
-from pollama.runners.llamacpp.backlog import Backlog
+from pollama.runners import backlog
+from pollama.runners.backlog import Backlog
 from pollama.types.generation import Delta, Finished, Logprob
 
 
@@ -29,8 +29,8 @@ async def test_a_reader_waits_for_the_next_item() -> None:
 
 
 async def test_the_limit_ends_the_generation() -> None:
-    items = Backlog()
     overflows: list[None] = []
+    items = Backlog()
     items.when_full(lambda: overflows.append(None))
     while not items.ended:
         items.put(Delta(text="x", tokens=[0] * 1000))

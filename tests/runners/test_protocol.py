@@ -21,18 +21,20 @@ _finished = st.builds(Finished, reason=st.sampled_from(["stop", "length", "abort
 
 @given(st.one_of(_deltas, _finished))
 def test_frames_are_one_line_and_come_back(item: Delta | Finished) -> None:
-    line = encode_frame(item)
+    line = encode_frame(7, item)
     assert line.count(b"\n") == 1
-    assert decode_frame(line) == item
+    assert decode_frame(line) == (7, item)
 
 
 def test_an_error_of_another_kind_keeps_its_text() -> None:
-    with pytest.raises(GenerationError, match="KeyError: 'x'") as caught:
-        decode_frame(encode_frame(KeyError("x")))
-    assert caught.value.status == 500
+    _, error = decode_frame(encode_frame(1, KeyError("x")))
+    assert isinstance(error, GenerationError)
+    assert (str(error), error.status) == ("KeyError: 'x'", 500)
 
 
-@pytest.mark.parametrize("line", [b"{}", b"{", b'{"delta": {}}', b"[]"])
+@pytest.mark.parametrize(
+    "line", [b"{}", b"{", b'{"number": 1}', b'{"number": 1, "delta": {}}', b'{"finished": {"reason": "stop"}}']
+)
 def test_a_damaged_frame_is_refused(line: bytes) -> None:
     with pytest.raises(GenerationError, match="unexpected response of the runner"):
         decode_frame(line)

@@ -6,7 +6,6 @@ It answers from the moment the process runs: while the model loads only ``/statu
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol, TypeVar
 
@@ -15,7 +14,7 @@ from aiohttp import web
 
 from pollama.errors import BadRequestError, LoadError, PollamaError
 from pollama.runners import protocol
-from pollama.runners.llamacpp.backlog import Backlog
+from pollama.runners.answers import AnswerWriter
 from pollama.runners.protocol import CountsBody, ErrorBody, TextBody, TextsBody, TokenizeBody, TokensBody, VectorsBody
 from pollama.types.generation import Delta, EmbedJob, Finished, GenerateJob, RunnerInfo, RunnerStatus
 
@@ -32,7 +31,7 @@ class Engine(Protocol):
         ...
 
     def submit(self, job: GenerateJob, sink: Sink) -> Any:
-        """Start a sequence and return its ticket; ``sink`` is called in the event loop's thread."""
+        """Start a sequence and return its ticket; ``sink`` is called on a thread of the engine's choice."""
         ...
 
     def cancel(self, ticket: Any) -> None:
@@ -57,9 +56,10 @@ class Engine(Protocol):
 
 
 class RunnerState:
-    """The engine of this process, once it is loaded."""
+    """The engine of this process, once it is loaded, and the way that its answers go."""
 
-    def __init__(self) -> None:
+    def __init__(self, answers: AnswerWriter) -> None:
+        self.answers = answers
         self._engine: Engine | None = None
         self.progress = 0.0
 
@@ -88,7 +88,7 @@ def build_app(state: RunnerState) -> web.Application:
     app.router.add_post(protocol.TOKENIZE, handlers.tokenize)
     app.router.add_post(protocol.COUNT_TOKENS, handlers.count_tokens)
     app.router.add_post(protocol.DETOKENIZE, handlers.detokenize)
-    app.router.add_post(protocol.GENERATE, handlers.generate)
+    app.router.add_post(protocol.GENERATE.replace("{number}", r"{number:\d+}"), handlers.generate)
     app.router.add_post(protocol.EMBED, handlers.embed)
     return app
 
@@ -124,33 +124,28 @@ class _Handlers:
         job = await _body(request, EmbedJob)
         return _json(VectorsBody(await self._state.engine.embed(job)))
 
-    async def generate(self, request: web.Request) -> web.StreamResponse:
-        """Stream one sequence. The server cancels this handler when the client is gone; the sequence ends with it."""
+    async def generate(self, request: web.Request) -> web.Response:
+        """Run one sequence to its end. The server cancels this when the client is gone, which ends the sequence."""
         job = await _body(request, GenerateJob)
-        engine, backlog = self._state.engine, Backlog()
-        ticket = engine.submit(job, backlog.put)
-        backlog.when_full(lambda: engine.cancel(ticket))
+        number = int(request.match_info["number"])
+        engine, answers = self._state.engine, self._state.answers
+        loop, ended = asyncio.get_running_loop(), asyncio.Event()
+
+        def sink(item: Delta | Finished | Exception) -> None:
+            answers.put(number, item)
+            if not isinstance(item, Delta) and not loop.is_closed():
+                loop.call_soon_threadsafe(ended.set)
+
+        ticket = engine.submit(job, sink)
         try:
-            return await _stream(request, backlog)
+            await ended.wait()
         finally:
             engine.cancel(ticket)
+        return web.Response()
 
 
 def _token_counts(engine: Engine, texts: list[str]) -> list[int]:
     return [len(engine.tokenize(text, add_special=False, parse_special=True)) for text in texts]
-
-
-async def _stream(request: web.Request, backlog: Backlog) -> web.StreamResponse:
-    response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
-    more = True
-    with contextlib.suppress(ConnectionError):  # the client left between two writes
-        await response.prepare(request)
-        while more:
-            items = await backlog.get()
-            more = isinstance(items[-1], Delta)
-            await response.write(b"".join(map(protocol.encode_frame, items)))
-        await response.write_eof()
-    return response
 
 
 @web.middleware

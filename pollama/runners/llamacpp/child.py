@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import socket
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final, Protocol
@@ -17,6 +18,7 @@ from aiohttp import web
 
 from pollama.errors import GenerationError, PollamaError
 from pollama.runners import entry
+from pollama.runners.answers import AnswerWriter
 from pollama.runners.endpoint import remove_socket
 from pollama.runners.llamacpp import app
 from pollama.runners.protocol import decode_spec
@@ -30,8 +32,8 @@ _FAILURE_POLL_SECONDS: Final = 0.5
 class StartableEngine(app.Engine, Protocol):
     """An engine that can be run and stopped."""
 
-    def start(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Begin to work; results are delivered in ``loop``."""
+    def start(self, flush: Callable[[], None]) -> None:
+        """Begin to work; ``flush`` is called when sinks have got something."""
         ...
 
     def close(self) -> None:
@@ -50,6 +52,7 @@ def run(arguments: Sequence[str], import_engine: Callable[[], EngineLoader]) -> 
     """
     parser = entry.argument_parser("Runner process of pollama; started by the server.")
     parser.add_argument("--socket", type=Path, required=True, help="unix socket to listen on")
+    parser.add_argument("--answers", type=int, required=True, help="descriptor of the socket that answers are told on")
     options = parser.parse_args(arguments)
     clean_up = functools.partial(remove_socket, options.socket)
     entry.begin(options, clean_up)
@@ -61,7 +64,7 @@ def run(arguments: Sequence[str], import_engine: Callable[[], EngineLoader]) -> 
     report = LoadReport()
     entry.pin(spec.cores)
     try:
-        uvloop.run(_serve(spec, load, options.socket, report))
+        uvloop.run(_serve(spec, load, options.socket, socket.socket(fileno=options.answers), report))
     except PollamaError as error:
         return entry.fail(str(error))
     finally:
@@ -90,8 +93,11 @@ class LoadReport:
         self._lines.send(msgspec.json.encode(status))
 
 
-async def _serve(spec: LoadSpec, load: EngineLoader, socket: Path, report: LoadReport) -> None:
-    state = app.RunnerState()
+async def _serve(
+    spec: LoadSpec, load: EngineLoader, listening: Path, answering: socket.socket, report: LoadReport
+) -> None:
+    answers = AnswerWriter(answering, asyncio.get_running_loop())
+    state = app.RunnerState(answers)
 
     def on_progress(share: float) -> None:
         state.progress = share
@@ -100,14 +106,15 @@ async def _serve(spec: LoadSpec, load: EngineLoader, socket: Path, report: LoadR
     runner = web.AppRunner(app.build_app(state), access_log=None, handler_cancellation=True)
     await runner.setup()
     try:
-        await web.UnixSite(runner, str(socket)).start()
+        await web.UnixSite(runner, str(listening)).start()
         engine = await asyncio.to_thread(load, spec, on_progress)
-        engine.start(asyncio.get_running_loop())
+        engine.start(answers.flush)
         state.engine = engine
         report.ready()
         await _failure(engine)
     finally:
         await runner.cleanup()
+        answers.close()
 
 
 async def _failure(engine: app.Engine) -> None:

@@ -53,8 +53,8 @@ Command = Callable[[], Event | None]
 class Engine:
     """Owns one llama_model and its contexts on a thread of its own.
 
-    ``submit``, ``cancel``, ``tokenize``, ``detokenize`` and ``status`` are safe from any thread; sinks are called in
-    the thread of the event loop given to ``start``.
+    ``submit``, ``cancel``, ``tokenize``, ``detokenize`` and ``status`` are safe from any thread. Sinks are called one
+    at a time, on the engine's thread or one that prepares for it, and must not wait.
     """
 
     def __init__(self, spec: LoadSpec, loaded: Loaded) -> None:
@@ -79,8 +79,8 @@ class Engine:
         self._numbers = itertools.count(1)
         self._streams: dict[int, Stream] = {}
         self._delivering = threading.RLock()  # what is delivered needs the vocabulary, which ends with the model
+        self._flush: Callable[[], None] = lambda: None
         self._calls: set[concurrent.futures.Future[Any]] = set()
-        self._events: asyncio.AbstractEventLoop | None = None
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
         self._layout = layout_of(spec)
         self._error = ""
@@ -94,9 +94,9 @@ class Engine:
         """
         return briefly(lambda: cls(spec, load(spec, on_progress)))
 
-    def start(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Begin to work; everything is delivered in ``loop``."""
-        self._events = loop
+    def start(self, flush: Callable[[], None]) -> None:
+        """Begin to work; ``flush`` is called each time that sinks have got what there is at that moment."""
+        self._flush = flush
         self._thread.start()
 
     def close(self) -> None:
@@ -257,12 +257,12 @@ class Engine:
             sequence = self._preparer.sequence(ticket.number, job, functools.partial(self._require_wanted, ticket))
             stream.prepare()
         except _UnwantedError:
-            self._deliver_soon([_ended(ticket.number, "aborted")])
+            self._deliver([_ended(ticket.number, "aborted")])
         except (PollamaError, NativeError) as error:
-            self._deliver_soon([_failure(ticket, error)])
+            self._deliver([_failure(ticket, error)])
         except Exception as error:
             logger.exception("a request could not be prepared")
-            self._deliver_soon([_failure(ticket, error)])
+            self._deliver([_failure(ticket, error)])
         else:
             self._commands.put(lambda: self._add(sequence))
 
@@ -289,7 +289,7 @@ class Engine:
         if self._loop is None or not self._stepping:
             self._aside.next()
         else:
-            self._deliver_soon(self._loop.step())
+            self._deliver(self._loop.step())
             self._aside.after_step()
         self._threads.after_step()
 
@@ -308,7 +308,7 @@ class Engine:
                 return False
             event = command()
             if event is not None:
-                self._deliver_soon([event])
+                self._deliver([event])
 
     def _add(self, sequence: EngineSequence) -> Event | None:
         stream = self._streams.get(sequence.ticket)
@@ -321,30 +321,29 @@ class Engine:
         self._loop.add(sequence)
         return None
 
-    def _deliver_soon(self, events: Sequence[Event]) -> None:
-        if events and self._events is not None and not self._events.is_closed():
-            self._events.call_soon_threadsafe(self._deliver, events)
-
     def _fail_all(self, error: Exception) -> None:
         failures = [FailureEvent(ticket=number, error=error) for number in list(self._streams)]
-        self._deliver_soon(failures)
+        self._deliver(failures)
 
     def _end_streams(self, error: Exception) -> None:
         """End all streams with ``error``: nothing that is still on its way to them is delivered."""
         with self._delivering:
             streams, self._streams = self._streams, {}
-        if self._events is not None and not self._events.is_closed():
             for stream in streams.values():
-                self._events.call_soon_threadsafe(stream.failed, error)
+                stream.failed(error)
+            self._flush()
 
-    # -- the event loop's thread --------------------------------------------------------------------
+    # -- to the sinks -------------------------------------------------------------------------------
 
     def _deliver(self, events: Sequence[Event]) -> None:
+        if not events:
+            return
         with self._delivering:
             for event in events:
                 stream = self._streams.get(event.ticket)
                 if stream is not None:
                     self._deliver_to(stream, event)
+            self._flush()
 
     def _deliver_to(self, stream: Stream, event: Event) -> None:
         if isinstance(event, FailureEvent):

@@ -1,4 +1,4 @@
-"""The event-loop side of a sequence: from token events to what the caller gets."""
+"""From the token events of a sequence to what the caller gets."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pollama.runners.llamacpp.text import TextWriter, Written
 from pollama.types.generation import Delta, Finished, FinishReason, GenerateJob
 
 Sink = Callable[[Delta | Finished | Exception], None]
-"""Gets every delta of a job and then its end. Called in the event loop's thread."""
+"""Gets every delta of a job and then its end."""
 
 
 class Stream:

@@ -14,7 +14,7 @@ LIMIT: Final = 1 << 18
 
 
 class Backlog:
-    """The way from an engine's sink to one reader that may be slow.
+    """The way from an engine to one reader that may be slow.
 
     What nobody took yet is read at once, item by item as the engine made it: clients count records. A reader that
     stays away until ``LIMIT`` is reached loses the generation, because the engine cannot wait for it.
@@ -25,14 +25,14 @@ class Backlog:
         self._weight = 0
         self._end: Finished | Exception | None = None
         self._changed = asyncio.Event()
-        self._on_overflow: Callable[[], None] | None = None
+        self._on_overflow: Callable[[], object] | None = None
 
     @property
     def ended(self) -> bool:
         """Whether the engine is done with this generation."""
         return self._end is not None
 
-    def when_full(self, callback: Callable[[], None]) -> None:
+    def when_full(self, callback: Callable[[], object]) -> None:
         """Call ``callback`` when ``LIMIT`` is reached, so that the engine stops."""
         self._on_overflow = callback
 
