@@ -109,8 +109,8 @@ async def attempt(
 
 
 def described(replicas: Sequence[Record]) -> str:
-    """Say what is loaded: ``cpu:0 | cpu:1`` for replicas, ``cpu:0 (9) > cpu:1 (4)`` for stages with their layers."""
-    return " | ".join(sorted(_described(replica["plan"]) for replica in replicas))
+    """Say what is loaded: ``cpu:0, cpu:1`` for replicas, ``cpu:0 (9) > cpu:1 (4)`` for stages with their layers."""
+    return ", ".join(sorted(_described(replica["plan"]) for replica in replicas))
 
 
 def _described(plan: Record) -> str:

@@ -69,13 +69,13 @@ def test_the_summary_counts_good_choices_and_tells_scale_from_error() -> None:
 
 
 def test_tables_name_the_best_layout_and_the_choice() -> None:
-    found = cell(data=outcome(50, loaded="cpu:0 | cpu:1"), auto=outcome(40))
+    found = cell(data=outcome(50, loaded="cpu:0, cpu:1"), auto=outcome(40))
     assert "| m | equal | 16 | data: 50 | cpu:0: 40 | 0.80 |" in tables.grid([found])
     assert "data 100 / 50; auto 100 / 40" in tables.layouts([found])
 
 
 def test_what_is_loaded_is_told_by_its_shape() -> None:
-    assert described([replica("none", a=5), replica("none", b=5)]) == "a | b"
+    assert described([replica("none", a=5), replica("none", b=5)]) == "a, b"
     assert described([replica("layer", a=3, b=2)]) == "a (3) > b (2)"
     assert described([replica("tensor", a=5, b=5)]) == "a+b"
 
