@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Final
 
 from pollama.scheduler.ground import Ground, left_out
+from pollama.scheduler.packing import side_by_side
 from pollama.scheduler.splits import best_split, stage_count
-from pollama.types.plans import Alternative, Plan
+from pollama.types.plans import Alternative
 
 _GROUPS: Final = 2
 """More than so many groups on the same stages were measured to bring no more."""
-_MOST_STAGES: Final = 8
-"""A replica of a hybrid has not more stages, unless somebody says how many."""
 
 
 def pipeline(ground: Ground) -> Alternative | None:
@@ -33,25 +31,10 @@ def _in_groups(ground: Ground, groups: int) -> Alternative | None:
 
 def hybrid(ground: Ground) -> Alternative | None:
     """Return the best number of replicas of layer splits with equally many stages, or None for fewer than two."""
-    case, found = ground.case, list(_several(ground))
+    case = ground.case
+    most = min(case.asked.replicas or case.clients, case.clients)
     layouts = [
-        case.alternative("hybrid", found[:count], f"{count} replicas of a split over {stage_count(found[0])} devices")
-        for count in range(2, len(found) + 1)
+        case.alternative("hybrid", plans, f"{len(plans)} replicas of a split over {stage_count(plans[0])} devices")
+        for plans in side_by_side(ground, case.asked.pipeline_size, most)
     ]
     return max(layouts, key=case.worth_of, default=None)
-
-
-def _several(ground: Ground) -> Iterator[Plan]:
-    first, size = None, ground.case.asked.pipeline_size
-    for _ in range(min(ground.case.asked.replicas or ground.case.clients, ground.case.clients)):
-        plan = best_split(ground, size) if size else _smallest(ground)
-        if plan is None or (first is not None and plan.gpu_layers != first.gpu_layers):
-            break
-        yield plan
-        first, size = first or plan, stage_count(plan)
-        ground = ground.without(plan)
-
-
-def _smallest(ground: Ground) -> Plan | None:
-    sizes = range(2, min(len(ground.usable), _MOST_STAGES) + 1)
-    return next((plan for size in sizes if (plan := best_split(ground, size)) is not None), None)

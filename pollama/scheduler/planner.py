@@ -1,6 +1,6 @@
 """Weighs the layouts that a model may have on several devices, and chooses one. Pure.
 
-The layouts are those of ``replicas``, ``splits`` and ``tensors``; what a request, a rule or the settings ask for
+The layouts are those of ``replicas``, ``pipelines`` and ``tensors``; what a request, a rule or the settings ask for
 narrows them. The fastest wins, with ``power_aware`` the one with most tokens per joule.
 """
 

@@ -36,10 +36,10 @@ def best_split(ground: Ground, size: int = 0) -> Plan | None:
 
     Without a size, the CPU may have the blocks that GPUs have no room for.
     """
-    pools = _pools(ground)
-    splits = [split for pool in pools for split in (_of_size(ground, pool, size) if size else _of_any(ground, pool))]
+    able = pools(ground)
+    splits = [split for pool in able for split in (_of_size(ground, pool, size) if size else _of_any(ground, pool))]
     if not splits and not size:
-        splits = [split for pool in pools if (split := _with_host(ground, pool))]
+        splits = [split for pool in able if (split := _with_host(ground, pool))]
     splits.sort(key=lambda split: -split.worth)
     fitted = filter(None, (ground.case.fit(split.team) for split in splits))
     plans = (replace(plan, groups=ground.groups) for plan in fitted)
@@ -52,12 +52,14 @@ def _worth(ground: Ground, plan: Plan) -> float:
 
 
 @dataclass(frozen=True, slots=True)
-class _Split:
+class Split:
+    """Stages that can hold the model, and what they are worth (``Case.worth``)."""
+
     team: Team
     worth: float
 
 
-def _pools(ground: Ground) -> list[list[Space]]:
+def pools(ground: Ground) -> list[list[Space]]:
     """Return the sets of devices that a split may be over: GPUs of each kind, all GPUs, CPU devices.
 
     Devices on which no block fits are in none of them.
@@ -73,18 +75,24 @@ def _pools(ground: Ground) -> list[list[Space]]:
     return [*pools, [space for space in able if not space.device.is_gpu]]
 
 
-def _of_size(ground: Ground, pool: Sequence[Space], size: int) -> Iterator[_Split]:
-    """Yield the first split over ``size`` neighbours in the order of a pool that fits."""
-    windows = (pool[begin : begin + size] for begin in range(min(_SMALL, len(pool) - size + 1)))
-    splits = (_split(ground, chosen) for chosen in windows)
-    yield from (split for _, split in zip(range(1), filter(None, splits), strict=False))
+def _of_size(ground: Ground, pool: Sequence[Space], size: int) -> Iterator[Split]:
+    """Yield the first split that fits over ``size`` neighbours in the order of a pool, or else over the largest."""
+    splits = (split_over(ground, chosen) for chosen in _sets(ground, pool, size))
+    yield from islice(filter(None, splits), 1)
 
 
-def _of_any(ground: Ground, pool: Sequence[Space]) -> Iterator[_Split]:
+def _sets(ground: Ground, pool: Sequence[Space], size: int) -> Iterator[Sequence[Space]]:
+    for begin in range(min(_SMALL, len(pool) - size + 1)):
+        yield pool[begin : begin + size]
+    if size <= len(pool):
+        yield sorted(pool, key=lambda space: -ground.case.room(space))[:size]
+
+
+def _of_any(ground: Ground, pool: Sequence[Space]) -> Iterator[Split]:
     """Yield splits over the first devices of a pool, with ever more of them, and refine the best one."""
     best, worse = None, 0
     for count in _counts(ground, pool):
-        split = _split(ground, pool[:count])
+        split = split_over(ground, pool[:count])
         if split is not None:
             yield split
             worse = worse + 1 if best and split.worth <= best.worth else 0
@@ -109,14 +117,14 @@ def _counts(ground: Ground, pool: Sequence[Space]) -> range:
     return range(max(2, least), most + 1) if held >= blocks else range(0)
 
 
-def _smaller(ground: Ground, stages: Sequence[Space]) -> Iterator[_Split]:
+def _smaller(ground: Ground, stages: Sequence[Space]) -> Iterator[Split]:
     """Yield the splits over one device less."""
     if 2 < len(stages) <= _SMALL:
         sets = ([space for space in stages if space is not left] for left in stages)
-        yield from filter(None, (_split(ground, chosen) for chosen in sets))
+        yield from filter(None, (split_over(ground, chosen) for chosen in sets))
 
 
-def _split(ground: Ground, chosen: Sequence[Space]) -> _Split | None:
+def split_over(ground: Ground, chosen: Sequence[Space]) -> Split | None:
     """Return the best split over all of ``chosen``, in whichever order; None where they cannot hold the model."""
     if sum(max(0, ground.case.room(space)) for space in chosen) < ground.case.blocks_bytes:
         return None
@@ -132,7 +140,7 @@ def _orders(ground: Ground, chosen: Sequence[Space]) -> list[tuple[Space, ...]]:
     return [(*(space for space in ascending if space is not last), last) for last in lasts]
 
 
-def _in_order(ground: Ground, stages: tuple[Space, ...]) -> _Split | None:
+def _in_order(ground: Ground, stages: tuple[Space, ...]) -> Split | None:
     case = ground.case
     team = Team(stages, ground.host if stages[0].device.is_gpu else None, case.layers, _apportion(ground, stages))
     borders = team.apportion(case.need, 0, stages)
@@ -140,10 +148,10 @@ def _in_order(ground: Ground, stages: tuple[Space, ...]) -> _Split | None:
         return None
     devices = [space.device for space in stages]
     rate = case.work.rate(case.split_engine(stages, borders, ground.groups), case.clients)
-    return _Split(team, case.worth(rate, devices))
+    return Split(team, case.worth(rate, devices))
 
 
-def _with_host(ground: Ground, pool: Sequence[Space]) -> _Split | None:
+def _with_host(ground: Ground, pool: Sequence[Space]) -> Split | None:
     """Return the best split in which a CPU device has the blocks that the GPUs of a pool have no room for."""
     gpus = [space for space in pool if space.device.is_gpu]
     hosts = [space for space in ground.usable if not space.device.is_gpu][:_FEW]
@@ -151,7 +159,7 @@ def _with_host(ground: Ground, pool: Sequence[Space]) -> _Split | None:
     return max((split for split in found if split), key=lambda split: split.worth, default=None)
 
 
-def _on_host(ground: Ground, gpus: Sequence[Space], host: Space) -> _Split | None:
+def _on_host(ground: Ground, gpus: Sequence[Space], host: Space) -> Split | None:
     case = ground.case
     missing = case.blocks_bytes - sum(case.room(space) for space in gpus)
     if not 0 < missing <= host.free:
@@ -159,7 +167,7 @@ def _on_host(ground: Ground, gpus: Sequence[Space], host: Space) -> _Split | Non
     stages = _orders(ground, gpus)[0]
     team = Team(stages, host, None, _apportion(ground, stages))
     plan = case.fit(team)
-    return None if plan is None else _Split(team, _worth(ground, plan))
+    return None if plan is None else Split(team, _worth(ground, plan))
 
 
 def _apportion(ground: Ground, stages: Sequence[Space]) -> Apportion:

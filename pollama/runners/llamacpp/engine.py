@@ -78,7 +78,7 @@ class Engine:
         self._threads = ThreadGovernor(threads_of(spec), self._contexts)
         self._numbers = itertools.count(1)
         self._streams: dict[int, Stream] = {}
-        self._delivering = threading.RLock()  # what is delivered needs the vocabulary, which ends with the model
+        self._delivering = threading.Lock()  # sinks are called one at a time
         self._flush: Callable[[], None] = lambda: None
         self._calls: set[concurrent.futures.Future[Any]] = set()
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
