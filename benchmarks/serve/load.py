@@ -116,8 +116,11 @@ def _jobs(
 
 
 async def _until_answered(tasks: list[asyncio.Task[None]], answers: list[Answer], clients: int) -> None:
+    """Wait until the first ``clients`` requests, in a closed loop one of each client, have their first token."""
     deadline = time.monotonic() + _PATIENCE
-    while sum(bool(answer.arrivals) for answer in answers) < clients and time.monotonic() < deadline:
+    while time.monotonic() < deadline:
+        if len(answers) >= clients and all(answer.arrivals for answer in answers[:clients]):
+            return
         await _go_on(tasks, _POLL_SECONDS)
 
 

@@ -56,11 +56,10 @@ def test_a_step_serves_all_who_produce_and_stays_within_its_room(
 
 
 @given(demand_lists, st.integers(20, 200))
-def test_prompts_are_served_by_the_time_they_wait_while_nothing_is_known_of_the_machine(
-    demands: list[Demand], capacity: int
-) -> None:
-    served = {chunk.slot: chunk for chunk in plan_step(demands, capacity=capacity, budget=new_budget())}
-    prompts = sorted((demand for demand in demands if not demand.producing), key=lambda demand: -demand.waited)
+def test_of_prompts_of_one_length_who_has_waited_longest_is_served_first(demands: list[Demand], capacity: int) -> None:
+    alike = [Demand(demand.slot, 50, waited=int(demand.waited)) for demand in demands]
+    served = {chunk.slot: chunk for chunk in plan_step(alike, capacity=capacity, budget=new_budget())}
+    prompts = sorted(alike, key=lambda demand: -demand.waited)
     complete = [served[demand.slot].output if demand.slot in served else False for demand in prompts]
     assert complete == sorted(complete, reverse=True)
 
@@ -79,6 +78,8 @@ def test_a_short_prompt_passes_a_long_one_that_came_before() -> None:
 
 
 def test_a_long_prompt_that_has_waited_is_not_passed_any_more() -> None:
+    assert first_served(Demand(0, 300, waited=0.5), Demand(1, 16)) == 1
+    assert first_served(Demand(0, 300, waited=0.5), Demand(1, 150)) == 0
     assert first_served(Demand(0, 300, waited=2.0), Demand(1, 16)) == 0
 
 
@@ -103,9 +104,30 @@ def test_prompts_prolong_steps_that_are_slow_anyway_by_half() -> None:
 
 
 def test_prompts_that_have_waited_get_longer_steps_up_to_a_limit() -> None:
+    budget = new_budget(*line(0.01, 0.002))
+    assert budget.rows(10, 0.6) in {134, 135}
+    assert budget.rows(10, 60.0) in {384, 385}
+
+
+def test_where_steps_are_slow_anyway_prompts_that_have_waited_get_longer_ones_too() -> None:
+    assert new_budget(*line(0.1, 0.01)).rows(30, 60.0) in {79, 80}
+
+
+def test_steps_get_longer_while_much_of_what_is_computed_is_prompts() -> None:
+    budget = new_budget(*line(0.01, 0.002))
+    for _ in range(100):
+        budget.learn(100, 0.21, prompts=30)
+    assert budget.rows(10, 0.0) in range(200, 220)  # 0.29 of the time, which is 0.57 of a half, of 0.8 s
+    for _ in range(100):
+        budget.learn(100, 0.21, prompts=80)
+    assert budget.rows(10, 0.0) in {384, 385}
+
+
+def test_one_prompt_beside_streams_does_not_make_steps_long_at_once() -> None:
     budget = new_budget(*line(0.01, 0.001))
-    assert budget.rows(10, 0.6) in {279, 280}
-    assert budget.rows(10, 60.0) in {479, 480}
+    for _ in range(5):
+        budget.learn(100, 0.11, prompts=80)
+    assert budget.rows(10, 0.0) < 120
 
 
 @given(st.lists(st.tuples(st.integers(1, 512), st.floats(0, 10)), max_size=30), st.integers(1, 64), st.floats(0, 100))

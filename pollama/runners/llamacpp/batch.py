@@ -19,9 +19,15 @@ _SLOWER: Final = 0.5
 """Part of a usual step by which prompts may prolong one that misses its target without them."""
 _OF_WAITING: Final = 0.5
 """Part of the time that a prompt has waited which a step for it may take."""
-_LONGEST: Final = 5.0
-"""How many times its target such a step may take."""
-_PASSING: Final = 1.0
+_LONGEST: Final = 8.0
+"""How many times its target such a step may take,"""
+_LONGER: Final = 2.0
+"""or how many times what a step may take for prompts that have not waited."""
+_MEMORY: Final = 5.0
+"""Seconds of computing after which two thirds of the share of prompts in it are from these seconds."""
+_MUCH: Final = 0.5
+"""Share of prompts in what is computed from which on their steps are as long as they may be."""
+_PASSING: Final = 2.0
 """Seconds by which a prompt may have waited longer, for each second that it takes longer, and be passed."""
 _SLOT: Final = attrgetter("slot")
 
@@ -117,10 +123,11 @@ class StepTimes:
 class PrefillBudget:
     """How many prompt rows may join a step, so that the step stays short for those that are producing.
 
-    A step with prompt rows aims at ``target`` seconds, or where steps are slow anyway at half a step more than usual. A
-    prompt that has waited for long gets longer steps: while the prompts that come are as much as the machine can do,
-    many short steps would compute fewer of them, and let ever more of them wait. The budget is never below
-    ``smallest``; it is ``first`` while nothing is known of the machine.
+    A step with prompt rows aims at ``target`` seconds, or where steps are slow anyway at half a step more than usual.
+    It takes longer for a prompt that has waited, and the more of what is computed is prompts: each step computes the
+    rows of those that are producing too, so while the prompts that come are much of what the machine can do, short
+    steps would compute fewer of them, and let ever more of them wait. The budget is never below ``smallest``; it is
+    ``first`` while nothing is known of the machine.
     """
 
     def __init__(self, *, target: float, smallest: int, first: int, largest: int) -> None:
@@ -129,6 +136,7 @@ class PrefillBudget:
         self._largest = largest
         self._first = min(first, largest)
         self._times = StepTimes()
+        self._share = 0.0
 
     def rows(self, producing: int, waited: float) -> int:
         """Return the budget of a step, for so many sequences that produce and the prompt that has waited longest."""
@@ -136,15 +144,23 @@ class PrefillBudget:
         if row <= 0.0:
             return self._largest if fixed > 0.0 else self._first
         usual = fixed + row * producing
-        aim = max(self._target, min(_OF_WAITING * waited, _LONGEST * self._target))
-        room = max(aim - usual, _SLOWER * usual)
+        room = self._aim(usual, waited) - usual
         return max(self._smallest, int(min(self._largest, room / row)))
+
+    def _aim(self, usual: float, waited: float) -> float:
+        """Return the seconds that a step may take which without prompts takes ``usual`` ones."""
+        brief = max(self._target, (1.0 + _SLOWER) * usual)
+        longest = max(_LONGEST * self._target, _LONGER * brief)
+        return max(brief, min(_OF_WAITING * waited, longest), min(self._share / _MUCH, 1.0) * longest)
 
     def ordered(self, prompts: Sequence[Demand]) -> Sequence[Demand]:
         """Return prompts as they are to be computed, those that came first before others that are alike."""
         _, row = self._times.line()
         return sorted(prompts, key=lambda demand: _PASSING * row * demand.pending - demand.waited)
 
-    def learn(self, rows: int, seconds: float) -> None:
-        """Take in a step that computed so many rows."""
+    def learn(self, rows: int, seconds: float, *, prompts: int = 0) -> None:
+        """Take in a step that computed so many rows, ``prompts`` of them for prompts."""
         self._times.learn(rows, seconds)
+        _, row = self._times.line()
+        taken = min(prompts * row, seconds)
+        self._share += (taken - seconds * self._share) / max(_MEMORY, seconds)

@@ -217,7 +217,8 @@ class Loop:
             return []
         started = time.monotonic()
         events = self._sample(self._decode(chunks))
-        self._budget.learn(self._batch.length, time.monotonic() - started)
+        prompts = self._batch.length - sum(1 for chunk in chunks if chunk.output and chunk.count == 1)
+        self._budget.learn(self._batch.length, time.monotonic() - started, prompts=prompts)
         return events
 
     def _plan(self) -> list[Chunk]:
