@@ -10,7 +10,7 @@ from pollama.cli.house import paper_model
 from pollama.models.gguf import read_header
 from pollama.models.spec import model_spec
 from pollama.scheduler.capacity import DEFAULT_BATCH, single
-from pollama.scheduler.costs import Demand, Work, engine_of
+from pollama.scheduler.costs import Demand, Work, beside_front, engine_of
 from pollama.scheduler.estimate import Footprint, footprint
 from pollama.scheduler.speeds import Links
 from pollama.types.devices import Device, Link
@@ -43,7 +43,8 @@ def predicted(model: Model, topology: Record, replicas: Sequence[Record], demand
     links = Links([_link(record) for record in topology["links"]])
     work = Work(model, KV_TYPE, demand)
     plans = _layouts([record["plan"] for record in replicas])
-    return work.rate_together([engine_of(plan, devices, links, work.layers) for plan in plans])
+    engines = [engine_of(plan, devices, links, work.layers) for plan in plans]
+    return work.rate_together(beside_front(plans, engines, devices))
 
 
 def _layouts(records: Sequence[Record]) -> list[Plan]:

@@ -8,7 +8,7 @@ groups of sequences under way as there are stages, as long as its slowest stage 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import accumulate, pairwise
 from typing import Final
@@ -22,6 +22,10 @@ from pollama.types.plans import Plan, Share
 EXPECTED_CLIENTS: Final = 16
 _STEP_SECONDS: Final = 5e-4
 """What a step costs beside the engine's work: sampling, handing out tokens."""
+_FRONT_OF_TOKEN: Final = 4.5e-4
+_FRONT_OF_STEP: Final = 1.5e-3
+"""Seconds per token, and per step of an engine whose threads wait for each other, that an engine loses where HTTP and
+clients have no core but its own: what the 60M model took longer over HTTP with 1, 4 and 16 clients than by itself."""
 FILLED_SHARE: Final = 0.85
 """Of what groups on the same stages could do if they never got in each other's way, what they were measured to do."""
 _MEETINGS: Final = 2
@@ -65,7 +69,8 @@ class Engine:
     """One replica as the cost model sees it.
 
     ``sync`` is seconds per layer and pass in which cores wait for each other, ``meetings`` the ways over which GPUs
-    exchange their results in each layer; ``groups`` is how many batches are under way at once.
+    exchange their results in each layer; ``groups`` is how many batches are under way at once. ``step_loss`` and
+    ``token_loss`` are seconds in which others have its cores, per step and per token.
     """
 
     stages: tuple[Stage, ...]
@@ -74,6 +79,8 @@ class Engine:
     sync: float = 0.0
     meetings: tuple[Border, ...] = ()
     groups: int = 1
+    step_loss: float = 0.0
+    token_loss: float = 0.0
 
 
 class Work:
@@ -134,7 +141,8 @@ class Work:
         passage = self.decode(-(-sequences // groups))
         alone = self._through(engine, passage)
         together = max(alone, groups * _slowest(engine, passage))
-        return _STEP_SECONDS + (together / FILLED_SHARE if groups > 1 else alone)
+        loss = engine.step_loss + engine.token_loss * sequences
+        return _STEP_SECONDS + loss + (together / FILLED_SHARE if groups > 1 else alone)
 
     def busy_seconds(self, engine: Engine, *, steps: int, decoded: int, prefilled: int) -> float:
         """Return how long an engine computes in so many steps, for so many tokens of answers and of prompts."""
@@ -177,6 +185,22 @@ def engine_of(plan: Plan, devices: Mapping[str, Device], links: Links, layers: i
     holders.sort(key=lambda holder: holder[0].is_gpu)  # beside GPUs, the CPU has the first blocks
     ends = list(accumulate((share.layers for _, share in holders), initial=0))
     return layer_engine([device for device, _ in holders], ends, links, plan.sequences * plan.groups, plan.groups)
+
+
+def beside_front(plans: Sequence[Plan], engines: Sequence[Engine], devices: Mapping[str, Device]) -> list[Engine]:
+    """Return the ``engines`` of the plans of a layout, slower where these leave no core for HTTP and clients."""
+    holders = {share.device for plan in plans for share in plan.shares if share.layers}
+    cores = {device.id for device in devices.values() if not device.is_gpu}
+    if not cores or not cores <= holders:
+        return list(engines)
+    return [
+        replace(
+            engine,
+            step_loss=_FRONT_OF_STEP if plan.split == "tensor" and not plan.gpu_layers else 0.0,
+            token_loss=_FRONT_OF_TOKEN,
+        )
+        for plan, engine in zip(plans, engines, strict=True)
+    ]
 
 
 def layer_engine(

@@ -8,7 +8,7 @@ from typing import Final
 
 from pollama.scheduler.capacity import shapes
 from pollama.scheduler.corrections import Known
-from pollama.scheduler.costs import Engine, Work, engine_of, layer_engine
+from pollama.scheduler.costs import Engine, Work, beside_front, engine_of, layer_engine
 from pollama.scheduler.estimate import CacheShape, Footprint, generates
 from pollama.scheduler.fitting import Space, Team, fit, fixed_bytes, free_bytes
 from pollama.scheduler.policy import Policy
@@ -119,7 +119,7 @@ class Case:
         Groups of a split follow each other in ``plans``.
         """
         plans = [replace(plan, strategy=strategy) for plan in plans]
-        engines = [self.engine(plan) for plan in plans]
+        engines = beside_front(plans, [self.engine(plan) for plan in plans], self.devices)
         predicted = tuple(
             replace(plan, tokens_per_second=self.work.rate(engine, engine.sequences) / plan.groups)
             for plan, engine in zip(plans, engines, strict=True)
