@@ -55,7 +55,7 @@ class AnswerWriter:
             sent = self._send(data)
             if sent < len(data) and not self._loop.is_closed():
                 self._unsent += data[sent:]
-                self._loop.call_soon_threadsafe(self._loop.add_writer, self._connection, self._go_on)
+                self._loop.call_soon_threadsafe(self._wait)
 
     def close(self) -> None:
         """Send nothing any more; safe to call twice."""
@@ -63,6 +63,11 @@ class AnswerWriter:
             if self._connection.fileno() >= 0:
                 self._loop.remove_writer(self._connection)
                 self._connection.close()
+
+    def _wait(self) -> None:
+        with self._sending:
+            if self._connection.fileno() >= 0:
+                self._loop.add_writer(self._connection, self._go_on)
 
     def _go_on(self) -> None:
         with self._sending:

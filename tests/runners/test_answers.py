@@ -95,3 +95,18 @@ async def test_a_head_that_is_gone_is_no_concern_of_the_engine(ends: tuple[Answe
     for _ in range(2):
         writer.put(1, Delta(text="x"))
         writer.flush()
+
+
+async def test_a_writer_that_is_closed_while_the_head_does_not_read_leaves_nothing_to_do(
+    ends: tuple[AnswerWriter, socket.socket],
+) -> None:
+    writer, _ = ends
+    failures: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: failures.append(context))
+    for _ in range(3):
+        writer.put(1, Delta(text="x" * 4_000_000))
+        writer.flush()
+    writer.close()
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert failures == []
