@@ -1,4 +1,4 @@
-"""What the short-lived processes that look at devices or convert weights have in common."""
+"""What processes that load the binding have in common, most of all the short-lived ones that look at devices."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import TextIO
 
 
 def pin(cores: Sequence[int]) -> None:
-    """Keep this process on ``cores``, where the platform can; none means anywhere."""
+    """Keep this process, and threads made later, on ``cores``, where the platform can; none means anywhere."""
     if cores and hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, cores)
 

@@ -12,7 +12,6 @@ import contextlib
 import logging
 import os
 import sys
-from collections.abc import Sequence
 from typing import Final
 
 from pollama.runners import guard
@@ -59,12 +58,6 @@ class StatusLines:
         """Tell the head; a head that is gone is the guard's business."""
         with contextlib.suppress(OSError):
             os.write(self._output, line + b"\n")
-
-
-def pin(cores: Sequence[int]) -> None:
-    """Keep this process on ``cores``; threads made later inherit it. Platforms that cannot do it ignore it."""
-    if cores and hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, cores)
 
 
 def fail(reason: str) -> int:

@@ -17,6 +17,7 @@ import uvloop
 from aiohttp import web
 
 from pollama.errors import GenerationError, PollamaError
+from pollama.native.child import pin
 from pollama.runners import entry
 from pollama.runners.answers import AnswerWriter
 from pollama.runners.endpoint import remove_socket
@@ -62,7 +63,7 @@ def run(arguments: Sequence[str], import_engine: Callable[[], EngineLoader]) -> 
     except msgspec.DecodeError as error:
         return entry.fail(f"invalid load specification: {error}")
     report = LoadReport()
-    entry.pin(spec.cores)
+    pin(spec.cores)
     try:
         uvloop.run(_serve(spec, load, options.socket, socket.socket(fileno=options.answers), report))
     except PollamaError as error:

@@ -16,6 +16,7 @@ import msgspec
 import psutil
 
 from pollama.errors import PollamaError
+from pollama.native.child import pin
 from pollama.runners import entry
 from pollama.runners.protocol import ServeOrder, WorkerReady
 
@@ -35,7 +36,7 @@ def run(arguments: Sequence[str], serve: DeviceServer) -> int:
     except msgspec.DecodeError as error:
         return entry.fail(f"invalid order: {error}")
     lines = entry.StatusLines()
-    entry.pin(order.cores)
+    pin(order.cores)
     threading.Thread(target=_tell_port, args=(lines,), name="port", daemon=True).start()
     try:
         serve(f"{_HOST}:0", order.device, order.threads)
