@@ -102,26 +102,27 @@ class Context:
 
     def decode(self, batch: Batch) -> None:
         """Process a batch. Raises NoRoomError (nothing was processed) or DecodeError."""
-        _check(self._timed(llama.llama_decode, batch.structure()))
+        _check(self.timed(llama.llama_decode, self.pointer, batch.structure()))
 
     def process(self, batch: Batch) -> None:
         """Process a batch with whatever half the model has, an encoder or a decoder. Raises as ``decode``."""
         if self.model.has_encoder and not self.model.has_decoder:
-            _check(self._timed(llama.llama_encode, batch.structure()))
+            _check(self.timed(llama.llama_encode, self.pointer, batch.structure()))
         else:
             self.decode(batch)
 
     def synchronise(self) -> None:
         """Wait until the outputs of the last decode are there."""
-        self._timed(llama.llama_synchronize)
+        self.timed(llama.llama_synchronize, self.pointer)
 
     def use_threads(self, count: int) -> None:
         """Compute with so many threads from the next decode on."""
         llama.llama_set_n_threads(self.pointer, count, count)
 
-    def _timed(self, call: Callable[..., Any], *arguments: Any) -> Any:
+    def timed(self, call: Callable[..., Any], *arguments: Any) -> Any:
+        """Call what computes in this context, and count its time."""
         started, computed = time.monotonic(), time.thread_time()
-        result = call(self.pointer, *arguments)
+        result = call(*arguments)
         self.busy_seconds += time.monotonic() - started
         self.computing_seconds += time.thread_time() - computed
         return result

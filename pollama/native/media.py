@@ -143,7 +143,8 @@ class Projector:
         """Put a chunk into the memory of ``sequence`` at position ``start``. Raises NoRoomError or DecodeError."""
         end = ctypes.c_int32()
         floats = chunk.embeddings.ctypes.data_as(ctypes.POINTER(ctypes.c_float))
-        code = mtmd.mtmd_helper_decode_image_chunk(
+        code = context.timed(
+            mtmd.mtmd_helper_decode_image_chunk,
             self.pointer, context.pointer, chunk.pointer, floats, start, sequence, context.batch, ctypes.byref(end),
             mtmd.mtmd_helper_post_decode_callback(), None,
         )  # fmt: skip

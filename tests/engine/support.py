@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from pollama.native.context import Context
 from pollama.runners.llamacpp.engine import Engine
@@ -14,6 +14,7 @@ from pollama.runners.llamacpp.load import load
 from pollama.runners.llamacpp.loop import Loop
 from pollama.runners.llamacpp.prepare import Preparer
 from pollama.runners.llamacpp.sequences import Event, FailureEvent, Sequence
+from pollama.runners.llamacpp.turn import Turn
 from pollama.types.generation import Delta, Finished, GenerateJob, Sampling
 from pollama.types.options import Options
 from pollama.types.plans import LoadSpec, Plan
@@ -100,6 +101,18 @@ def greedy(prompt: str, max_tokens: int = 40, **fields: Any) -> GenerateJob:
     return GenerateJob(prompt=prompt, max_tokens=max_tokens, sampling=GREEDY, **fields)
 
 
+class CountedTurn(Turn):
+    """A turn that is always one's own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.taken = 0
+
+    def __enter__(self) -> Self:
+        self.taken += 1
+        return super().__enter__()
+
+
 class HandLoop:
     """An engine loop that is driven step by step, without threads."""
 
@@ -110,7 +123,10 @@ class HandLoop:
         vocabulary = self._loaded.model.vocabulary
         length = self._loaded.info.context_length
         window, projector = self._loaded.window, self._loaded.projector
-        self.loop = Loop(self._context, parallel=self._loaded.info.sequences, window=window, projector=projector)
+        self.turn = CountedTurn()
+        self.loop = Loop(
+            self._context, parallel=self._loaded.info.sequences, window=window, projector=projector, turn=self.turn
+        )
         self._preparer = Preparer(vocabulary, context=length, window=window, projector=projector)
         self.vocabulary = vocabulary
         self._tickets = 0

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pollama.errors import GenerationError, LoadError, PromptTooLongError
+from pollama.native.context import Context
 from pollama.native.media import MediaChunk, Projector
 from pollama.runners.llamacpp.engine import Engine
+from pollama.runners.llamacpp.load import load
 from pollama.types.generation import GenerateJob
 from tests.engine.conftest import OpenEngine, OpenLoop, RandomModel
 from tests.engine.projector import POSITIONS, png, write_projector
@@ -63,6 +66,25 @@ def test_images_do_not_stop_those_who_produce(seeing_model: tuple[Path, Path], o
         before = stream.generated
         hand.step()
         assert stream.generated == before + 1
+
+
+def test_images_are_computed_in_turn_like_batches(seeing_model: tuple[Path, Path], open_loop: OpenLoop) -> None:
+    model, projector = seeing_model
+    hand = open_loop(spec_of(model, projectors=(projector,)))
+    hand.add(describe(RED, GREEN))
+    hand.run()
+    assert hand.turn.taken == hand.loop.counters.steps + 2
+
+
+def test_the_time_that_an_image_takes_counts(seeing_model: tuple[Path, Path]) -> None:
+    model, projector = seeing_model
+    loaded = load(spec_of(model, projectors=(projector,)), lambda share: None)
+    assert isinstance(loaded.memory, Context)
+    assert loaded.projector is not None
+    with closing(loaded.model), closing(loaded.memory), closing(loaded.projector):
+        (chunk,) = loaded.projector.prompt(["look ", " now"], [RED], lambda: None).chunks.values()
+        loaded.projector.decode(loaded.memory, chunk, 0, 0)
+        assert loaded.memory.busy_seconds > 0.0
 
 
 async def test_images_survive_preemption(seeing_model: tuple[Path, Path], open_engine: OpenEngine) -> None:

@@ -43,7 +43,7 @@ _ATTEMPTS = 2
 class Loop:
     """Sequences over one context. ``parallel`` run at once, each up to ``window`` positions.
 
-    A batch waits for its ``turn`` where other runners compute on the same cores.
+    What computes waits for its ``turn`` where other runners compute on the same cores.
     """
 
     def __init__(
@@ -205,7 +205,8 @@ class Loop:
             if chunk is not None and self._projector is not None:
                 slot = sequence.running_slot
                 self._computing = [sequence]
-                self._projector.decode(self._context, chunk, slot.index, len(slot.tokens))
+                with self._turn:
+                    self._projector.decode(self._context, chunk, slot.index, len(slot.tokens))
                 self.memory.settled()
                 self.memory.extend(slot, [chunk.placeholder] * chunk.positions)
                 return
