@@ -149,12 +149,12 @@ class TestAuto:
         assert (best.strategy, best.plans[0].split) == ("tensor", "tensor")
         assert {share.layers for share in best.plans[0].shares} == {25}
 
-    @pytest.mark.parametrize("percent", range(74, 88))
+    @pytest.mark.parametrize("percent", range(64, 76))
     def test_cores_are_joined_for_one_request_only_where_that_is_clearly_faster(self, percent: int) -> None:
         best, *others = weighed([core(0), core(1, speed=percent / 100)], wish=Wish(profile="latency"))
         rates = {layout.strategy: layout.tokens_per_second for layout in (best, *others)}
-        assert best.strategy == ("tensor" if 0.8 * rates["tensor"] > rates["data"] else "data")
-        assert (best.strategy == "tensor") == (percent > 80)
+        assert best.strategy == ("tensor" if 0.9 * rates["tensor"] > rates["data"] else "data")
+        assert (best.strategy == "tensor") == (percent > 70)
 
     def test_cores_are_not_joined_where_http_costs_what_they_gain(self) -> None:
         best = weighed([core(0), core(1)], QUICK, wish=Wish(profile="latency"))[0]
