@@ -62,7 +62,7 @@ class Benchmark:
                     await self._measure(device)
 
     async def measure_links(self, links: Sequence[Link], devices: Sequence[Device]) -> None:
-        """Measure links between ``devices`` that are not known: one of each class, and of those between GPUs none."""
+        """Measure links between ``devices`` that are not known: one of each class."""
         by_id = {device.id: device for device in devices}
         async with self._measuring:
             for link in links:
@@ -146,9 +146,10 @@ def _size(device: Device) -> int:
 
 
 def _link_arguments(first: Device, second: Device) -> list[str]:
-    """Return how to measure the way between two devices; nothing for a way between GPUs."""
+    """Return how to measure the way between two devices; nothing where the engine does not know one of two GPUs."""
     if first.is_gpu and second.is_gpu:
-        return []
+        known = first.engine_name and second.engine_name
+        return ["--device", second.engine_name, "--from", first.engine_name] if known else []
     if first.is_gpu or second.is_gpu:
         gpu, cpu = (first, second) if first.is_gpu else (second, first)
         return ["--device", gpu.engine_name, "--cores", *map(str, cpu.cores)]

@@ -64,6 +64,7 @@ class _Functions:
         self.free_buffer = declare(base, "ggml_backend_buffer_free", None, pointer)
         self.write = declare(base, "ggml_backend_tensor_set", None, pointer, pointer, size, size)
         self.read = declare(base, "ggml_backend_tensor_get", None, pointer, pointer, size, size)
+        self.copy = declare(base, "ggml_backend_tensor_copy", None, pointer, pointer)
         self.allocator = declare(base, "ggml_gallocr_new", pointer, pointer)
         self.allocate_graph = declare(base, "ggml_gallocr_alloc_graph", ctypes.c_bool, pointer, pointer)
         self.free_allocator = declare(base, "ggml_gallocr_free", None, pointer)
@@ -182,6 +183,10 @@ class Tensor:
     def read(self, content: npt.NDArray[Any]) -> None:
         """Fill ``content`` from the beginning of the tensor."""
         _calls().read(self.handle, content.ctypes.data, 0, content.nbytes)
+
+    def copy_to(self, other: Tensor) -> None:
+        """Copy all of it to a tensor of the same size, by whatever way the two devices have."""
+        _calls().copy(self.handle, other.handle)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,8 @@
-"""Measures the way to a device's memory: ``python -m pollama.native.speed_link --device CUDA0``.
+"""Measures the way to a device's memory: ``python -m pollama.native.speed_link --device CUDA1``.
 
-With ``--cores 0 --to 1`` it is the way to a device that another process serves on core 1: what a split over two
-processes of this machine pays for each hand-over. Prints a JSON object.
+With ``--from CUDA0`` it is the way from that device, without it from this process. With ``--cores 0 --to 1`` it is
+the way to a device that another process serves on core 1: what a split over two processes of this machine pays for each
+hand-over. Prints a JSON object.
 """
 
 from __future__ import annotations
@@ -13,12 +14,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, closing, suppress
 from dataclasses import asdict, dataclass
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
 from pollama.native import rpc
 from pollama.native.child import end_with_parent, pin, result_stream
@@ -46,38 +46,41 @@ class LinkSpeed:
 
 
 def measure(name: str) -> LinkSpeed:
-    """Measure the way to the memory of the device ``name``. Raises NativeError for one that cannot be used.
+    """Measure the way to the memory of the device ``name``. Raises NativeError for one that cannot be used."""
+    content, vector = np.zeros(_LARGE, dtype=np.uint8), np.ones(_WIDTH, dtype=np.float32)
+    with closing(Computer(name, 1)) as computer, computer.tensor(_LARGE) as target:
+        return _link(computer, target, lambda: target.write(content), lambda: target.write(vector))
 
-    A hand-over is a small vector written, a graph of operations that cost next to nothing computed, a number read.
+
+def measure_between(source: str, name: str) -> LinkSpeed:
+    """Measure the way from one device to another. Raises NativeError for one that cannot be used."""
+    with ExitStack() as stack:
+        sender, computer = (stack.enter_context(closing(Computer(device, 1))) for device in (source, name))
+        large, small = (stack.enter_context(sender.tensor(size)) for size in (_LARGE, 4 * _WIDTH))
+        target, vector = (stack.enter_context(computer.tensor(size)) for size in (_LARGE, 4 * _WIDTH))
+        return _link(computer, target, lambda: large.copy_to(target), lambda: small.copy_to(vector))
+
+
+def _link(computer: Computer, target: Tensor, send: Callable[[], None], send_little: Callable[[], None]) -> LinkSpeed:
+    """Time what is sent to ``target``, and hand-overs.
+
+    A hand-over is a small vector sent, a graph of operations that cost next to nothing computed, a number read.
     """
-    computer = Computer(name, 1)
     number = np.zeros(1, dtype=np.float32)
-    try:
-        with computer.tensor(_LARGE) as large:
-            content = np.zeros(_LARGE, dtype=np.uint8)
-            round_trip = _seconds(lambda: large.read(number))
-            transfer = _seconds(lambda: _write_all(large, content, number))
-            latency = _hand_over(computer, large)
-    finally:
-        computer.close()
-    return LinkSpeed(bandwidth=_LARGE / max(transfer - round_trip, 1e-9), latency=latency)
 
+    def transfer() -> None:
+        send()
+        target.read(number)  # waits until it has arrived: some devices only queue what is written
 
-def _hand_over(computer: Computer, target: Tensor) -> float:
-    vector = np.ones(_WIDTH, dtype=np.float32)
+    round_trip, transferred = _seconds(lambda: target.read(number)), _seconds(transfer)
     with computer.weights(_OPERATIONS, _WIDTH) as matrices, computer.product(matrices, 1, _WIDTH) as product:
 
-        def run() -> None:
-            target.write(vector)
+        def hand_over() -> None:
+            send_little()
             product.compute()
 
-        return _seconds(run)
-
-
-def _write_all(tensor: Tensor, content: npt.NDArray[np.uint8], number: npt.NDArray[np.float32]) -> None:
-    """Write, and wait until it has arrived: some devices only queue what is written."""
-    tensor.write(content)
-    tensor.read(number)
+        latency = _seconds(hand_over)
+    return LinkSpeed(bandwidth=_LARGE / max(transferred - round_trip, 1e-9), latency=latency)
 
 
 def _seconds(run: Callable[[], object]) -> float:
@@ -126,6 +129,7 @@ def _wait_for(endpoint: str, server: subprocess.Popen[bytes]) -> None:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="pollama.native.speed_link", description="Measure the way to a device.")
     parser.add_argument("--device", default="", help="the engine's name of it; else a CPU device in another process")
+    parser.add_argument("--from", default="", dest="source", help="the engine's name of another one, where it begins")
     parser.add_argument("--cores", type=int, nargs="*", default=[], help="run on these only")
     parser.add_argument("--to", type=int, nargs="*", default=[], help="cores of the other process")
     parser.add_argument("--serve", default="", metavar="HOST:PORT", help="be the other process")
@@ -143,8 +147,13 @@ def main() -> None:
     pin(arguments.cores)
     with result_stream() as stream:
         initialise()
-        speed = measure(arguments.device) if arguments.device else measure_served(arguments.to)
-        json.dump(asdict(speed), stream)
+        json.dump(asdict(_measured(arguments)), stream)
+
+
+def _measured(arguments: argparse.Namespace) -> LinkSpeed:
+    if not arguments.device:
+        return measure_served(arguments.to)
+    return measure_between(arguments.source, arguments.device) if arguments.source else measure(arguments.device)
 
 
 if __name__ == "__main__":

@@ -114,6 +114,17 @@ async def test_a_device_and_its_links_are_measured_once(tmp_path: Path) -> None:
     assert file.read_text() == before
 
 
+async def test_the_way_between_two_gpus_is_measured_where_the_engine_knows_both(tmp_path: Path) -> None:
+    book = SpeedBook(tmp_path / "speed.json")
+    first, second, strange = (replace(GPU, id=f"GPU-{number}", engine_name="CPU") for number in (1, 2, 3))
+    way, other = Link(first="GPU-1", second="GPU-2", kind="pcie"), Link(first="GPU-1", second="GPU-3", kind="pcie")
+    devices = [first, second, replace(strange, engine_name="")]
+    await Benchmark(book, environment()).measure_links([way, other], devices)
+    (measured,) = book.links([way])
+    assert 0 < measured.latency < measured.bandwidth
+    assert not book.is_known_link(other)
+
+
 async def test_what_cannot_be_measured_stays_unknown(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     book = SpeedBook(tmp_path / "speed.json")
     between = Link(first="GPU-1", second="GPU-1", kind="pcie")

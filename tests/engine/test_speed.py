@@ -78,3 +78,9 @@ def test_the_way_to_another_process_is_measured() -> None:
 
 def test_the_way_to_a_device_of_the_same_process_is_measured() -> None:
     assert run("speed_link", "--device", "CPU")["bandwidth"] > 1e6
+
+
+def test_the_way_between_two_devices_of_the_same_process_is_measured() -> None:
+    link = run("speed_link", "--device", "CPU", "--from", "CPU")
+    assert link["bandwidth"] > 1e6
+    assert 0 < link["latency"] < 1
