@@ -31,7 +31,7 @@ from pollama.types.plans import Alternative, Plan
 _FASTEST: Final = 128
 _LARGEST: Final = 64
 """Of more devices than these together, only the fastest and the largest of the others are looked at."""
-_DIVIDED: Final = 0.9
+DIVIDED: Final = 0.9
 """What a prediction for a model over several devices counts: it waits for each, whatever else that has to do."""
 
 _LAYOUTS: Final[dict[Strategy, Callable[[Ground], Alternative | None]]] = {
@@ -155,7 +155,7 @@ def _weighed(ground: Ground) -> list[Alternative]:
 
 def _promise(case: Case, layout: Alternative) -> float:
     """Return what a layout is worth when it is chosen between: what is divided has to be clearly better."""
-    return case.worth_of(layout) * (1.0 if layout.plans[0].split == "none" else _DIVIDED)
+    return case.worth_of(layout) * (1.0 if layout.plans[0].split == "none" else DIVIDED)
 
 
 def _wanted(terms: Asked) -> Sequence[Strategy]:

@@ -12,6 +12,8 @@ from benchmarks.placement import tables
 from benchmarks.placement.cells import DEVICE_SETS, MODELS, grounds, layouts
 from benchmarks.placement.figures import Cell, Outcome, summary
 from benchmarks.placement.grid import described
+from benchmarks.placement.pool import pooled
+from benchmarks.placement.pool import tables as pool_tables
 from benchmarks.placement.predict import model_of, predicted, too_little
 from benchmarks.placement.server import configuration
 from benchmarks.placement.unequal import Planned, borders, planned_of, report
@@ -127,3 +129,35 @@ def test_borders_are_reported_against_the_planners() -> None:
     assert planned == Planned(cores=(0, 1), layers=(11, 2), groups=1, auto="a")
     found = {"11 + 2": [Figures(40.0, [], [])], "7 + 6": [Figures(30.0, [], [])]}
     assert "| 7 + 6 | in proportion to memory | 30.0 | 0.75 |" in report(found, planned)
+
+
+def run_of(loaded: str, *speeds: float, predicted: float) -> dict[str, Any]:
+    return {"loaded": loaded, "speeds": list(speeds), "predicted": predicted}
+
+
+def cell_of(*runs: dict[str, Any], clients: int = 1) -> dict[str, Any]:
+    return {"model": "m", "devices": "equal", "clients": clients, "outcomes": dict(enumerate(runs))}
+
+
+def test_runs_are_pooled_by_what_was_loaded_and_judged_by_the_planners_rule() -> None:
+    first = cell_of(run_of("cpu:0", 80, predicted=1), run_of("cpu:1+cpu:0", 100, predicted=1))
+    last = cell_of(
+        run_of("cpu:0", 90, 94, predicted=95),
+        run_of("cpu:0+cpu:1", 110, predicted=100),
+        run_of("cpu:1 (3) > cpu:0 (4)", 20, predicted=30),
+    )
+    (cell,) = pooled([[first], [last]])
+    assert {layout.name: layout.speed for layout in cell.layouts} == {
+        "cpu:0": 90,
+        "cpu:0+cpu:1": 105,
+        "cpu:0 > cpu:1": 20,
+    }
+    assert (cell.best.name, cell.chosen.name) == ("cpu:0+cpu:1", "cpu:0")  # 95 is more than nine tenths of 100
+    assert cell.share == 90 / 105
+    assert "| m | equal | 1 | cpu:0+cpu:1: 105 | cpu:0: 90 | 0.86 | 95 |" in pool_tables([cell])
+
+
+def test_runs_of_different_grids_are_not_pooled() -> None:
+    one, other = (cell_of(run_of("cpu:0", 80, predicted=1), clients=clients) for clients in (1, 4))
+    with pytest.raises(ValueError, match="not of one grid"):
+        pooled([[one], [other]])
