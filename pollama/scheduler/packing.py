@@ -74,8 +74,9 @@ def _disjoint(splits: Sequence[Split], taken: frozenset[str], most: int) -> Iter
 def _fitted(ground: Ground, splits: Sequence[Split]) -> Iterator[Plan]:
     """Yield the plans of splits up to one for which the others leave no memory."""
     for split in splits:
-        left = {space.device.id: space for space in ground.usable}
-        again = split_over(ground, [left[space.device.id] for space in split.team.stages])
+        devices = {space.device.id for space in split.team.stages}
+        left = [space for space in ground.usable if space.device.id in devices]
+        again = split_over(ground, left) if len(left) == len(devices) else None
         plan = None if again is None else ground.case.fit(again.team)
         if plan is None:
             return

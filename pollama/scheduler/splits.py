@@ -69,10 +69,10 @@ def pools(ground: Ground) -> list[list[Space]]:
     able = [space for space in ground.usable if ground.case.room(space) >= block]
     gpus = [space for space in able if space.device.is_gpu]
     kinds = dict.fromkeys(space.device.kind for space in gpus)
-    pools = [[space for space in gpus if space.device.kind == kind] for kind in kinds]
+    found = [[space for space in gpus if space.device.kind == kind] for kind in kinds]
     if len(kinds) > 1 and ground.case.policy.multi_gpu.cross_vendor:
-        pools.append(gpus)
-    return [*pools, [space for space in able if not space.device.is_gpu]]
+        found.append(gpus)
+    return [*found, [space for space in able if not space.device.is_gpu]]
 
 
 def _of_size(ground: Ground, pool: Sequence[Space], size: int) -> Iterator[Split]:

@@ -398,6 +398,27 @@ def test_every_layout_fits_and_places_every_layer_once(
             assert strategy in {"auto", layout.strategy} or layout.strategy == "data"
 
 
+def test_splits_side_by_side_do_without_memory_that_another_one_has_taken() -> None:
+    """CPU devices lie in one memory: there may be nothing left of it, and of no device, for a second split."""
+    terms = replace(policy(strategy="hybrid"), num_parallel=1)
+    wide = [replace(space, free=2 * GIB, pool=64 * GIB) for space in spaces([core(number) for number in range(4)])]
+    found = alternatives(sized(3.0), make_options(), wide, terms)
+    assert not isinstance(found, Refusal)
+    assert [layout.strategy for layout in found][:1] == ["hybrid"]
+    taken = sum(share.total_bytes for share in found[0].plans[0].shares)
+    narrow = [replace(space, pool=taken) for space in wide]
+    left = alternatives(sized(3.0), make_options(), narrow, terms)
+    assert isinstance(left, Refusal) or all(len(layout.plans) == 1 for layout in left)
+
+
+def test_a_split_of_a_size_is_found_over_the_largest_devices_where_smaller_ones_are_faster() -> None:
+    rooms = ((3.0, 1.0), (0.8, 0.9), (0.8, 0.8), (3.0, 0.7))
+    devices = house([("cuda", gib, speed) for gib, speed in rooms])
+    found = alternatives(sized(3.5), make_options(), spaces(devices), policy(strategy="pipeline", pipeline_size=2))
+    assert not isinstance(found, Refusal)
+    assert set(where(found[0])[0]) == {devices[0].id, devices[3].id}
+
+
 ALIKE = st.sampled_from([["cpu"], ["cuda", "rocm"]]).flatmap(
     lambda kinds: st.lists(
         st.tuples(st.sampled_from(kinds), st.floats(0.3, 30), st.floats(0.05, 4)), min_size=2, max_size=6
