@@ -73,33 +73,46 @@ class Cell:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Summary:
-    """What all cells say together. Errors are absolute shares of what was measured, over all layouts of all cells.
+class Errors:
+    """How far predictions were off: absolute shares of what was measured.
 
-    ``scale`` is the median of measured over predicted; ``scaled_error`` the median error once it is taken out: what
-    choosing between layouts depends on.
+    ``scale`` is the median of measured over predicted; ``scaled`` the median error once it is taken out: what choosing
+    between layouts depends on.
     """
+
+    median: float
+    worst: float
+    scale: float
+    scaled: float
+
+
+def errors(outcomes: Sequence[Outcome]) -> Errors:
+    """Return the errors of the predictions of some layouts."""
+    found = [abs(outcome.error) for outcome in outcomes]
+    scale = statistics.median(outcome.speed / outcome.predicted for outcome in outcomes)
+    return Errors(
+        median=statistics.median(found),
+        worst=max(found),
+        scale=scale,
+        scaled=statistics.median(abs(scale * outcome.predicted / outcome.speed - 1) for outcome in outcomes),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summary:
+    """What all cells say together, the errors over all layouts of all cells."""
 
     cells: int
     good: float
     good_as_planned: float
-    median_error: float
-    worst_error: float
-    scale: float
-    scaled_error: float
+    errors: Errors
 
 
 def summary(cells: Sequence[Cell]) -> Summary:
     """Return the shares of good choices and the errors of predictions."""
-    outcomes = [outcome for cell in cells for outcome in cell.outcomes.values()]
-    errors = [abs(outcome.error) for outcome in outcomes]
-    scale = statistics.median(outcome.speed / outcome.predicted for outcome in outcomes)
     return Summary(
         cells=len(cells),
         good=statistics.mean(cell.share >= GOOD for cell in cells),
         good_as_planned=statistics.mean(cell.share_as_planned >= GOOD for cell in cells),
-        median_error=statistics.median(errors),
-        worst_error=max(errors),
-        scale=scale,
-        scaled_error=statistics.median(abs(scale * outcome.predicted / outcome.speed - 1) for outcome in outcomes),
+        errors=errors([outcome for cell in cells for outcome in cell.outcomes.values()]),
     )

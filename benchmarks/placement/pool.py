@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.placement.figures import GOOD
+from benchmarks.placement.figures import GOOD, Outcome, errors
+from benchmarks.placement.tables import off
 from benchmarks.serve.tables import table
 from pollama.scheduler.planner import DIVIDED
 
@@ -24,33 +25,19 @@ Record = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
-    """Devices that worked on a model in one way: tokens/s as measured and as predicted."""
-
-    name: str
-    speed: float
-    predicted: float
-
-    @property
-    def promise(self) -> float:
-        """What the planner makes of the prediction."""
-        return self.predicted * (DIVIDED if set(self.name) & set("+>") else 1.0)
-
-
-@dataclass(frozen=True, slots=True)
 class PooledCell:
     """A model on a set of devices under a load, with all layouts that ran."""
 
     title: tuple[str, str, str]
-    layouts: Sequence[Layout]
+    layouts: Sequence[Outcome]
 
     @property
-    def chosen(self) -> Layout:
+    def chosen(self) -> Outcome:
         """What the planner's rule takes."""
-        return max(self.layouts, key=lambda layout: layout.promise)
+        return max(self.layouts, key=_promise)
 
     @property
-    def best(self) -> Layout:
+    def best(self) -> Outcome:
         """What was fastest."""
         return max(self.layouts, key=lambda layout: layout.speed)
 
@@ -58,6 +45,11 @@ class PooledCell:
     def share(self) -> float:
         """What the choice reached of the best."""
         return self.chosen.speed / self.best.speed
+
+
+def _promise(layout: Outcome) -> float:
+    """Return what the planner makes of a prediction."""
+    return layout.predicted * (DIVIDED if set(layout.loaded) & set("+>") else 1.0)
 
 
 def pooled(runs: Sequence[Sequence[Record]]) -> list[PooledCell]:
@@ -76,7 +68,7 @@ def _pooled(cells: Sequence[Record]) -> PooledCell:
             name = shape(outcome["loaded"])
             speeds.setdefault(name, []).extend(outcome["speeds"])
             predicted[name] = outcome["predicted"]
-    layouts = [Layout(name, statistics.median(of), predicted[name]) for name, of in speeds.items()]
+    layouts = [Outcome(speeds=tuple(of), predicted=predicted[name], loaded=name) for name, of in speeds.items()]
     return PooledCell(titles.pop(), layouts)
 
 
@@ -93,8 +85,8 @@ def tables(cells: Sequence[PooledCell]) -> str:
     rows = (
         [
             *cell.title,
-            f"{cell.best.name}: {cell.best.speed:.0f}",
-            f"{cell.chosen.name}: {cell.chosen.speed:.0f}",
+            f"{cell.best.loaded}: {cell.best.speed:.0f}",
+            f"{cell.chosen.loaded}: {cell.chosen.speed:.0f}",
             f"{cell.share:.2f}",
             f"{cell.chosen.predicted:.0f}",
         ]
@@ -105,18 +97,11 @@ def tables(cells: Sequence[PooledCell]) -> str:
 
 
 def _summed(cells: Sequence[PooledCell]) -> list[list[str]]:
-    layouts = [layout for cell in cells for layout in cell.layouts]
-    scale = statistics.median(layout.speed / layout.predicted for layout in layouts)
-    errors = [abs(layout.predicted / layout.speed - 1) for layout in layouts]
-    scaled = [abs(scale * layout.predicted / layout.speed - 1) for layout in layouts]
     good = sum(cell.share >= GOOD for cell in cells)
     return [
         [f"cells in which the choice reached {GOOD:.0%} of the best", f"{good} of {len(cells)}"],
         ["chosen / best, mean", f"{statistics.mean(cell.share for cell in cells):.2f}"],
-        ["prediction error, median", f"{statistics.median(errors):.0%}"],
-        ["prediction error, worst", f"{max(errors):.0%}"],
-        ["measured / predicted, median", f"{scale:.2f}"],
-        ["prediction error without that factor, median", f"{statistics.median(scaled):.0%}"],
+        *off(errors([layout for cell in cells for layout in cell.layouts])),
     ]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from benchmarks.placement.figures import GOOD, Cell, Summary
+from benchmarks.placement.figures import GOOD, Cell, Errors, Summary
 from benchmarks.serve.tables import table
 
 _HEAD: Final = (
@@ -55,9 +55,16 @@ def summed(of: Summary) -> str:
     rows = [
         [f"cells in which the choice reached {GOOD:.0%} of the best", f"{of.good:.0%} of {of.cells}"],
         ["the same by all runs of equal layouts", f"{of.good_as_planned:.0%}"],
-        ["prediction error, median", f"{of.median_error:.0%}"],
-        ["prediction error, worst", f"{of.worst_error:.0%}"],
-        ["measured / predicted, median", f"{of.scale:.2f}"],
-        ["prediction error without that factor, median", f"{of.scaled_error:.0%}"],
+        *off(of.errors),
     ]
     return table(["", ""], rows)
+
+
+def off(by: Errors) -> list[list[str]]:
+    """Return the rows that tell how far predictions were off."""
+    return [
+        ["prediction error, median", f"{by.median:.0%}"],
+        ["prediction error, worst", f"{by.worst:.0%}"],
+        ["measured / predicted, median", f"{by.scale:.2f}"],
+        ["prediction error without that factor, median", f"{by.scaled:.0%}"],
+    ]

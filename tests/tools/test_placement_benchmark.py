@@ -64,9 +64,9 @@ def test_the_summary_counts_good_choices_and_tells_scale_from_error() -> None:
     bad = cell(data=outcome(50, predicted=100, loaded="y"), auto=outcome(20, predicted=80))
     of = summary([good, bad])
     assert (of.cells, of.good) == (2, 0.5)
-    assert of.worst_error == pytest.approx(3.0)
-    assert of.scale == pytest.approx(0.5)
-    assert of.scaled_error == pytest.approx(0.0)
+    assert of.errors.worst == pytest.approx(3.0)
+    assert of.errors.scale == pytest.approx(0.5)
+    assert of.errors.scaled == pytest.approx(0.0)
     assert "50% of 2" in tables.summed(of)
 
 
@@ -147,12 +147,12 @@ def test_runs_are_pooled_by_what_was_loaded_and_judged_by_the_planners_rule() ->
         run_of("cpu:1 (3) > cpu:0 (4)", 20, predicted=30),
     )
     (cell,) = pooled([[first], [last]])
-    assert {layout.name: layout.speed for layout in cell.layouts} == {
+    assert {layout.loaded: layout.speed for layout in cell.layouts} == {
         "cpu:0": 90,
         "cpu:0+cpu:1": 105,
         "cpu:0 > cpu:1": 20,
     }
-    assert (cell.best.name, cell.chosen.name) == ("cpu:0+cpu:1", "cpu:0")  # 95 is more than nine tenths of 100
+    assert (cell.best.loaded, cell.chosen.loaded) == ("cpu:0+cpu:1", "cpu:0")  # 95 is more than nine tenths of 100
     assert cell.share == 90 / 105
     assert "| m | equal | 1 | cpu:0+cpu:1: 105 | cpu:0: 90 | 0.86 | 95 |" in pool_tables([cell])
 
