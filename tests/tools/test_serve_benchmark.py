@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import json
 import math
+import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,7 @@ from benchmarks.serve.proxy import LeastConnections
 from benchmarks.serve.workload import Ask, Scenario, asks, random_texts
 
 PACE = Pace(settle=0.0, seconds=0.2)
+_OFTEN = 5000
 USAGE = Usage(front_seconds=1.0, seconds=4.0, front_bytes=10, bytes=20)
 
 
@@ -158,6 +160,29 @@ async def load(url: str, scenario: Scenario) -> Window:
     async with aiohttp.ClientSession() as session:
         requests = asks(scenario, random_texts(scenario, 0))
         return await run(Client(session, url, Ollama()), scenario, requests, PACE)
+
+
+class OneIsLate:
+    """Answers at once, but the first request only after many others, so that the load has looked meanwhile."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self._often = asyncio.Event()
+
+    async def ask(self, ask: Ask, answer: Answer) -> None:
+        self.asked += 1
+        if self.asked == 1:
+            await self._often.wait()
+        elif self.asked > _OFTEN:
+            self._often.set()
+        await asyncio.sleep(0)
+        answer.arrivals.append(time.monotonic())
+
+
+async def test_counting_begins_when_every_client_has_had_a_token() -> None:
+    scenario = Scenario(name="x", clients=3, answer_tokens=9)
+    window = await run(OneIsLate(), scenario, asks(scenario, random_texts(scenario, 0)), PACE)
+    assert window.begin >= window.answers[0].arrivals[0]
 
 
 async def test_a_closed_loop_keeps_as_many_requests_open_as_it_has_clients(echo: tuple[Echo, str]) -> None:
