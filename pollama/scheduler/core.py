@@ -149,6 +149,8 @@ class Core:
             case events.Reconfigured(policy):
                 self._policy = policy
                 self._placer.forget()
+                for waiting in self._queue.ordered():
+                    waiting.ask(self._ruled(waiting.request))
             case events.Elapsed():
                 self._wake_at = float("inf")
             case events.Closed():

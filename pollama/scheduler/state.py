@@ -54,7 +54,12 @@ class Ticket:
 
     def __post_init__(self) -> None:
         self.key = model_key(self.request.model)
-        self.target = load_target(self.request.model, self.request.options, self.request.wish)
+        self.ask(self.request)
+
+    def ask(self, request: LeaseRequest) -> None:
+        """Ask for the same model, on other terms."""
+        self.request = request
+        self.target = load_target(request.model, request.options, request.wish)
 
 
 @dataclass(frozen=True, slots=True)

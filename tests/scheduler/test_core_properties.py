@@ -369,3 +369,13 @@ def test_nobody_starves_while_others_keep_coming(
         arrive(world, *next(steps))
         world.finish_all()
     assert watched in world.granted or watched in world.refused
+
+
+def test_who_waits_for_devices_is_served_when_several_devices_are_turned_off() -> None:
+    state = Scheduling()
+    state.start(MACHINES[2], POLICIES[0])
+    state.elapse(seconds=5.0)
+    state.reconfigure(policy=POLICIES[4])
+    state.want(asked=Wish(devices=("0",)), client="", keep_alive=None, model=0, options={})
+    state.reconfigure(policy=POLICIES[0])
+    state.teardown()
